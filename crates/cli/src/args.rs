@@ -1,0 +1,236 @@
+//! What can be typed.
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use tidewater_core::link::Existing;
+
+/// Keeps tables in step between databases, and can prove that they are.
+#[derive(Debug, Parser)]
+#[command(name = "tidewater", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Examples:
+  tidewater demo                                          see it work on two sample databases
+  tidewater sync sqlite:shop.db sqlite:till.db            bring till.db up to shop.db; later runs send only changes
+  tidewater sync sqlite:shop.db sqlite:till.db --watch    and keep it so until Ctrl-C
+  tidewater verify sqlite:shop.db sqlite:till.db          prove that both are equal
+  tidewater run                                           everything in tidewater.toml
+
+Exit codes: 0 done, 1 differs or needs attention, 2 wrong use or configuration, 3 an endpoint is unavailable.")]
+pub(crate) struct Args {
+    /// Log what happens to standard error; twice for more
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make two sample databases in tidewater-demo/, change one, sync, and show what happened
+    Demo,
+    /// Bring the target in step with the source
+    #[command(after_help = "Examples:
+  tidewater sync sqlite:shop.db sqlite:till.db --tables products,orders
+  tidewater sync sqlite:shop.db sqlite:copy.db --once --existing mirror
+
+First contact is safe: if the target holds rows that would change, nothing is written and the command says which.")]
+    Sync(SyncArgs),
+    /// Show what a sync would do, without touching anything
+    #[command(after_help = "Examples:
+  tidewater plan sqlite:shop.db sqlite:till.db
+  tidewater plan -c tidewater.toml")]
+    Plan(PairArgs),
+    /// Run every sync of a configuration file
+    #[command(after_help = "Examples:
+  tidewater run                                  tidewater.toml, until Ctrl-C
+  tidewater run -c base.toml -c prod.toml --until-in-step")]
+    Run(RunArgs),
+    /// Show how far each link has come, and what needs attention
+    #[command(after_help = "Examples:
+  tidewater status sqlite:shop.db sqlite:till.db
+  tidewater status                               every endpoint in tidewater.toml")]
+    Status(StatusArgs),
+    /// Prove that source and target are equal, or name the rows that differ
+    #[command(after_help = "Examples:
+  tidewater verify sqlite:shop.db sqlite:till.db            exit 0 equal, 1 differs
+  tidewater verify sqlite:shop.db sqlite:till.db --repair   send what differs; replaced rows enter the journal")]
+    Verify(VerifyArgs),
+    /// Undo what a first contact or repair replaced or deleted
+    Conflicts(ConflictsArgs),
+    /// Take out everything that Tidewater installed; the rows stay
+    #[command(after_help = "Examples:
+  tidewater teardown sqlite:shop.db sqlite:till.db    the link between these two
+  tidewater teardown sqlite:shop.db                   every link of this database")]
+    Teardown(TeardownArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SyncArgs {
+    /// Where rows come from, as sqlite:PATH
+    pub(crate) source: String,
+    /// Where rows go, as sqlite:PATH; created if missing
+    pub(crate) target: String,
+    /// Keep going until Ctrl-C
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) watch: bool,
+    /// Compare and copy once; install nothing, remember nothing
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Only these tables; patterns with * and ?, and ! for exceptions
+    #[arg(long, value_delimiter = ',', value_name = "TABLE,…")]
+    pub(crate) tables: Vec<String>,
+    /// What first contact does where the target has rows already
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) existing: ExistingArg,
+    /// Keep other programs from writing the target's tables
+    #[arg(long)]
+    pub(crate) protect: bool,
+    /// Send at most this many rows a second
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rows_per_second_max: Option<u64>,
+    /// Both sides accept writes (a later version)
+    #[arg(long, hide = true)]
+    pub(crate) both_ways: bool,
+    /// Who wins at a first contact both ways (a later version)
+    #[arg(long, hide = true)]
+    pub(crate) prefer: Option<String>,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `--existing`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExistingArg {
+    /// If any row would change, write nothing and say which
+    #[default]
+    Refuse,
+    /// Add missing rows only
+    Keep,
+    /// The source wins where both have the row
+    Overwrite,
+    /// As overwrite, and rows only at the target are deleted
+    Mirror,
+}
+
+impl From<ExistingArg> for Existing {
+    fn from(arg: ExistingArg) -> Self {
+        match arg {
+            ExistingArg::Refuse => Existing::Refuse,
+            ExistingArg::Keep => Existing::Keep,
+            ExistingArg::Overwrite => Existing::Overwrite,
+            ExistingArg::Mirror => Existing::Mirror,
+        }
+    }
+}
+
+/// Two URLs, or a configuration file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PairArgs {
+    /// The source; without it, the configuration file counts
+    #[arg(requires = "target")]
+    pub(crate) source: Option<String>,
+    /// The target
+    pub(crate) target: Option<String>,
+    /// The configuration file; several are laid over each other [default: tidewater.toml]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "source")]
+    pub(crate) config: Vec<PathBuf>,
+    /// Only these tables
+    #[arg(long, value_delimiter = ',', value_name = "TABLE,…", requires = "source")]
+    pub(crate) tables: Vec<String>,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The configuration file; several are laid over each other [default: tidewater.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Vec<PathBuf>,
+    /// Only these syncs
+    #[arg(value_name = "SYNC")]
+    pub(crate) syncs: Vec<String>,
+    /// End when every target is where its source stood
+    #[arg(long)]
+    pub(crate) until_in_step: bool,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// The databases; without any, those of the configuration file
+    pub(crate) urls: Vec<String>,
+    /// The configuration file [default: tidewater.toml]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "urls")]
+    pub(crate) config: Vec<PathBuf>,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
+    /// Send what differs
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// With --repair: an empty source may empty the target
+    #[arg(long, value_enum, default_value_t, requires = "repair")]
+    pub(crate) existing: ExistingArg,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConflictsArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConflictsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConflictsCommand {
+    /// Put back the rows that a run replaced or deleted
+    Restore {
+        /// The database
+        url: String,
+        /// The run, as its summary and `status` name it
+        #[arg(long)]
+        run: String,
+        /// Print facts as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TeardownArgs {
+    /// One database, or the source and target of a link
+    #[arg(num_args = 0..=2)]
+    pub(crate) urls: Vec<String>,
+    /// The configuration file; takes out every link in it
+    #[arg(short, long, value_name = "FILE", conflicts_with = "urls")]
+    pub(crate) config: Vec<PathBuf>,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Args {
+    /// Whether facts, and so failures too, are printed as JSON.
+    pub(crate) fn json(&self) -> bool {
+        match &self.command {
+            Command::Demo => false,
+            Command::Sync(args) => args.json,
+            Command::Plan(args) => args.json,
+            Command::Run(args) => args.json,
+            Command::Status(args) => args.json,
+            Command::Verify(args) => args.pair.json,
+            Command::Conflicts(args) => match &args.command {
+                ConflictsCommand::Restore { json, .. } => *json,
+            },
+            Command::Teardown(args) => args.json,
+        }
+    }
+}

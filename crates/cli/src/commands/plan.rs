@@ -1,0 +1,109 @@
+//! `tidewater plan`: what a sync would do. Writes nothing.
+
+use super::{ATTENTION, DONE, Wanted, stop_signal, wanted};
+use crate::args::PairArgs;
+use crate::endpoint::SqliteEnds;
+use crate::output::{self, FAINT, LOOK, Progress, STRONG, number, styled};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tidewater_core::Result;
+use tidewater_core::env::Env;
+use tidewater_core::link::{Link, Plan, PlannedTable};
+
+/// Plans every link.
+pub(crate) async fn plan(args: PairArgs) -> Result<u8> {
+    let json = args.json;
+    let (env, stop) = (Env::real(), stop_signal());
+    let mut code = DONE;
+    for wanted in wanted(args)? {
+        let progress = Arc::new(Progress::new(false, json));
+        let ends = SqliteEnds::looking(wanted.source.clone(), wanted.target.clone(), &env)?;
+        let mut link = Link::new(ends, wanted.settings.clone(), env.clone(), progress.clone(), stop.clone());
+        let plan = link.plan().await;
+        progress.clear();
+        let plan = plan?;
+        if plan.tables.iter().any(stands_in_the_way) {
+            code = ATTENTION;
+        }
+        if json {
+            output::line(&facts(&wanted, &plan).to_string());
+        } else {
+            lines(&wanted, &plan).iter().for_each(|line| output::line(line));
+        }
+    }
+    Ok(code)
+}
+
+/// Whether a run with `--existing refuse` would refuse, or halt, because of this table.
+fn stands_in_the_way(table: &PlannedTable) -> bool {
+    let first = table.action.starts_with("compare");
+    table.unfit.is_some() || (first && table.counts.as_ref().is_some_and(tidewater_core::link::Counts::collides))
+}
+
+fn lines(wanted: &Wanted, plan: &Plan) -> Vec<String> {
+    let title = format!("{} → {}", wanted.source.shown, wanted.target.shown);
+    let mut lines = vec![styled(STRONG, &title)];
+    let rows = plan.tables.iter().map(|t| {
+        let name = if t.source == t.target { t.source.clone() } else { format!("{} as {}", t.source, t.target) };
+        let compared = match &t.counts {
+            Some(c) => format!(
+                "{} equal, {} differ, {} only in source, {} only in target",
+                number(c.equal),
+                number(c.differ),
+                number(c.missing),
+                number(c.extra)
+            ),
+            None => String::new(),
+        };
+        let target = t.target_rows.map_or("none".to_owned(), number);
+        vec![name, t.key.clone(), number(t.source_rows), target, t.action.clone(), compared]
+    });
+    let header = ["table", "key", "source rows", "target rows", "first", "now"];
+    lines.push(output::table(&header, rows.collect(), &[2, 3]));
+    for table in &plan.tables {
+        if let Some(why) = &table.unfit {
+            lines.push(styled(LOOK, &format!("{} does not fit: {why}", table.source)));
+        }
+    }
+    lines.push(format!(
+        "Would install in {}: a change log (_tidewater_…) and 4 to 6 triggers on each table.",
+        wanted.source.shown
+    ));
+    lines.push(format!("Would keep in {}: positions and a journal (_tidewater_…).", wanted.target.shown));
+    for (trigger, table) in &plan.target_triggers {
+        lines.push(format!(
+            "Trigger {trigger} on {table} at the target does not run for rows that Tidewater writes: its effects \
+             arrive from the source. List it in run_triggers to run it."
+        ));
+    }
+    lines.extend(plan.notes.iter().map(|note| styled(LOOK, note)));
+    lines.extend(plan.skipped.iter().map(|(table, why)| styled(FAINT, &format!("skipped {table}: {why}"))));
+    if plan.tables.iter().any(stands_in_the_way) {
+        lines.push(styled(LOOK, "A run would stop here (E0021, E0023): see `tidewater sync --help`, --existing."));
+    }
+    lines
+}
+
+fn facts(wanted: &Wanted, plan: &Plan) -> Value {
+    let tables: Vec<Value> = plan
+        .tables
+        .iter()
+        .map(|t| {
+            let counts = t.counts.as_ref();
+            json!({
+                "source": t.source, "target": t.target, "key": t.key,
+                "source_rows": t.source_rows, "target_rows": t.target_rows, "first": t.action, "unfit": t.unfit,
+                "equal": counts.map(|c| c.equal), "differ": counts.map(|c| c.differ),
+                "only_in_source": counts.map(|c| c.missing), "only_in_target": counts.map(|c| c.extra),
+            })
+        })
+        .collect();
+    let pairs = |list: &[(String, String)], a: &str, b: &str| -> Vec<Value> {
+        list.iter().map(|(x, y)| json!({ a: x, b: y })).collect()
+    };
+    json!({
+        "sync": wanted.name, "source": wanted.source.shown, "target": wanted.target.shown, "tables": tables,
+        "skipped": pairs(&plan.skipped, "table", "reason"),
+        "target_triggers": pairs(&plan.target_triggers, "trigger", "table"), "notes": plan.notes,
+    })
+}

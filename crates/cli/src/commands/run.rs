@@ -1,0 +1,79 @@
+//! `tidewater run`: every sync of a configuration file, each link on its own.
+
+use super::{ATTENTION, DONE, Wanted, configuration, from_configuration, stop_signal};
+use crate::args::RunArgs;
+use crate::endpoint::SqliteEnds;
+use crate::output::{self, Progress};
+use std::sync::Arc;
+use tidewater_core::env::Env;
+use tidewater_core::link::{Event, Link, Observer, Report, Run};
+use tidewater_core::{Error, Result};
+use tokio::task::JoinSet;
+
+/// Gives a link its own name where a sync has several targets.
+struct Named {
+    name: String,
+    progress: Arc<Progress>,
+}
+
+impl Observer for Named {
+    fn on(&self, _: &str, event: Event<'_>) {
+        self.progress.on(&self.name, event);
+    }
+}
+
+/// Runs them.
+pub(crate) async fn run(args: RunArgs) -> Result<u8> {
+    let run = if args.until_in_step { Run::UntilInStep } else { Run::Watch };
+    let links = from_configuration(&configuration(args.config)?, &args.syncs, run)?;
+    let progress = Arc::new(Progress::new(run == Run::Watch, args.json));
+    let stop = stop_signal();
+    let mut running = JoinSet::new();
+    for wanted in links {
+        let (progress, stop) = (progress.clone(), stop.clone());
+        running.spawn(async move {
+            let env = Env::real();
+            let observer = Arc::new(Named { name: wanted.name.clone(), progress });
+            let result = match SqliteEnds::writing(wanted.source.clone(), wanted.target.clone(), false, &env) {
+                Ok(ends) => Link::new(ends, wanted.settings.clone(), env, observer, stop).run().await,
+                Err(error) => Err(error),
+            };
+            (wanted, result)
+        });
+    }
+    let mut worst = DONE;
+    while let Some(ended) = running.join_next().await {
+        let (wanted, result) = ended.map_err(|e| Error::internal(format!("a link broke off: {e}")))?;
+        progress.clear();
+        worst = worst.max(tell(&wanted, result, args.json));
+    }
+    Ok(worst)
+}
+
+/// One link's end. The others go on.
+fn tell(wanted: &Wanted, result: Result<Report>, json: bool) -> u8 {
+    let (source, target) = (&wanted.source.shown, &wanted.target.shown);
+    match result {
+        Ok(report) => {
+            if json {
+                let mut facts = output::report_json(source, target, &report);
+                facts["sync"] = wanted.name.clone().into();
+                output::line(&facts.to_string());
+            } else {
+                let teardown = format!("tidewater teardown sqlite:{source} sqlite:{target}");
+                output::line(&format!("{}:", wanted.name));
+                for line in output::summary(source, target, &report, &teardown) {
+                    output::line(&line);
+                }
+            }
+            if report.needs_attention() { ATTENTION } else { DONE }
+        }
+        Err(error) => {
+            if !json {
+                output::aside(&format!("{}: {source} → {target} ended:", wanted.name));
+            }
+            output::failure(&error, json);
+            crate::exit_code(&error)
+        }
+    }
+}

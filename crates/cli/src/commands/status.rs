@@ -1,0 +1,110 @@
+//! `tidewater status`: what each database knows about its links. Works beside a running engine.
+
+use super::{ATTENTION, DONE, configuration};
+use crate::args::StatusArgs;
+use crate::endpoint::database;
+use crate::output::{self, FAINT, GOOD, LOOK, STRONG, count, number, styled};
+use serde_json::{Value, json};
+use tidewater_core::Result;
+use tidewater_core::env::Env;
+use tidewater_sqlite::{Database, LinkStatus, Status};
+
+/// Shows every database.
+pub(crate) fn status(args: &StatusArgs) -> Result<u8> {
+    let databases: Vec<Database> = if args.urls.is_empty() {
+        let config = configuration(args.config.clone())?;
+        config.endpoints.values().map(|e| database(&e.url)).collect::<Result<_>>()?
+    } else {
+        args.urls.iter().map(|url| database(url)).collect::<Result<_>>()?
+    };
+    let env = Env::real();
+    let mut attention = false;
+    for database in &databases {
+        // A target of the file that no run has created yet is not a failure.
+        if !database.exists() && args.urls.is_empty() {
+            output::line(&format!("{}: not there yet", database.shown));
+            continue;
+        }
+        let status = Status::of(database, &env)?;
+        attention |= needs_attention(&status);
+        if args.json {
+            output::line(&facts(database, &status).to_string());
+        } else {
+            lines(database, &status).iter().for_each(|line| output::line(line));
+        }
+    }
+    Ok(if attention { ATTENTION } else { DONE })
+}
+
+fn needs_attention(status: &Status) -> bool {
+    let troubled = |l: &LinkStatus| !l.held.is_empty() || l.tables.iter().any(|t| t.phase == "halted");
+    status.links.iter().any(troubled) || status.followers.iter().any(|f| f.pending.is_none())
+}
+
+fn lines(database: &Database, status: &Status) -> Vec<String> {
+    let mut lines = vec![styled(STRONG, &database.shown)];
+    if status.followers.is_empty() && status.links.is_empty() {
+        lines.push(styled(FAINT, "  no links"));
+    }
+    for follower in &status.followers {
+        let pending = match follower.pending {
+            Some(0) => styled(GOOD, "has everything logged so far"),
+            Some(n) => format!("{} behind", count(n, "change", "changes")),
+            None => styled(LOOK, "so far behind that the next run compares all tables"),
+        };
+        lines.push(format!("  → {}  {pending}  (last seen {} UTC)", follower.target, follower.seen_at));
+    }
+    for link in &status.links {
+        let position = link.position.as_deref().unwrap_or("not begun");
+        lines.push(format!("  ← {}  at {position}  (last write {} UTC)", link.source, link.updated_at));
+        let rows = link.tables.iter().map(|t| {
+            let held = link.held.iter().filter(|h| h.table == t.name).count() as u64;
+            let phase = if t.phase == "following" { t.phase.clone() } else { styled(LOOK, &t.phase) };
+            vec![t.name.clone(), phase, if held > 0 { format!("{} held", number(held)) } else { String::new() }]
+        });
+        lines.push(output::table(&["  table", "phase", ""], rows.collect(), &[]));
+        for table in &link.tables {
+            if let Some(why) = &table.reason {
+                lines.push(styled(LOOK, &format!("  E0040 {} is halted: {why}", table.name)));
+            }
+        }
+        for held in &link.held {
+            lines.push(styled(LOOK, &format!("  E0050 {} key {} is held: {}", held.table, held.key, held.reason)));
+        }
+    }
+    for (run, rows) in &status.journal {
+        let rows = count(*rows, "row", "rows");
+        lines.push(format!("  journal: run {run} replaced or deleted {rows}; undo with `tidewater conflicts restore`"));
+    }
+    lines
+}
+
+fn facts(database: &Database, status: &Status) -> Value {
+    let followers: Vec<Value> = status
+        .followers
+        .iter()
+        .map(|f| json!({ "link": f.link, "target": f.target, "pending": f.pending, "seen_at": f.seen_at }))
+        .collect();
+    let links: Vec<Value> = status
+        .links
+        .iter()
+        .map(|l| {
+            let tables: Vec<Value> =
+                l.tables.iter().map(|t| json!({ "table": t.name, "phase": t.phase, "reason": t.reason })).collect();
+            let held: Vec<Value> = l
+                .held
+                .iter()
+                .map(|h| json!({ "table": h.table, "key": h.key.to_string(), "reason": h.reason }))
+                .collect();
+            json!({
+                "link": l.link, "source": l.source, "position": l.position, "updated_at": l.updated_at,
+                "tables": tables, "held": held,
+            })
+        })
+        .collect();
+    let journal: Vec<Value> = status.journal.iter().map(|(run, rows)| json!({ "run": run, "rows": rows })).collect();
+    json!({
+        "database": database.shown, "identity": status.identity, "followers": followers, "links": links,
+        "journal": journal, "needs_attention": needs_attention(status),
+    })
+}

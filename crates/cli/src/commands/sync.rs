@@ -1,0 +1,50 @@
+//! `tidewater sync A B`: a link without a configuration file.
+
+use super::{ATTENTION, DONE, ad_hoc_scope, stop_signal};
+use crate::args::SyncArgs;
+use crate::endpoint::{SqliteEnds, database};
+use crate::output::{self, Progress};
+use std::sync::Arc;
+use tidewater_core::env::Env;
+use tidewater_core::link::{Link, Run, Settings};
+use tidewater_core::{Error, Kind, Result, code};
+
+/// Runs it.
+pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
+    if args.both_ways || args.prefer.is_some() {
+        return Err(Error::new(Kind::Invalid, code::NOT_BUILT, "--both-ways is not built yet")
+            .meaning("This version carries changes from the source to the target. Nothing was changed.")
+            .remedy("Leave --both-ways and --prefer out."));
+    }
+    let run = match (args.watch, args.once) {
+        (true, _) => Run::Watch,
+        (_, true) => Run::Once,
+        _ => Run::UntilInStep,
+    };
+    let (source, target) = (database(&args.source)?, database(&args.target)?);
+    let (source_name, target_name) = (source.shown.clone(), target.shown.clone());
+    let env = Env::real();
+    let ends = SqliteEnds::writing(source, target, args.once, &env)?;
+    let settings = Settings {
+        scope: ad_hoc_scope(&args.tables),
+        existing: args.existing.into(),
+        protect: args.protect,
+        rows_per_second_max: args.rows_per_second_max,
+        run,
+        ..Settings::default()
+    };
+    let progress = Arc::new(Progress::new(args.watch, args.json));
+    let mut link = Link::new(ends, settings, env, progress.clone(), stop_signal());
+    let report = link.run().await;
+    progress.clear();
+    let report = report?;
+    if args.json {
+        output::line(&output::report_json(&source_name, &target_name, &report).to_string());
+    } else {
+        let teardown = format!("tidewater teardown {} {}", args.source, args.target);
+        for line in output::summary(&source_name, &target_name, &report, &teardown) {
+            output::line(&line);
+        }
+    }
+    Ok(if report.needs_attention() { ATTENTION } else { DONE })
+}

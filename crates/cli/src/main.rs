@@ -1,0 +1,53 @@
+//! The `tidewater` command.
+//!
+//! `args` says what can be typed, `commands` has a file for each command, `config` reads `tidewater.toml`,
+//! `endpoint` turns URLs into the two ends of a link, `output` is everything that reaches a terminal.
+//! Exit codes: 0 done, 1 differs or needs attention, 2 wrong use or configuration, 3 an endpoint is unavailable.
+//! Tests: `tests/it/`, which run the real binary.
+
+mod args;
+mod commands;
+mod config;
+mod endpoint;
+mod output;
+
+use clap::Parser;
+use std::process::ExitCode;
+use tidewater_core::{Error, Kind};
+
+fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()) * 2);
+        }
+    };
+    if args.verbose > 0 {
+        let level = if args.verbose == 1 { "info" } else { "debug" };
+        let filter = tracing_subscriber::EnvFilter::new(format!("tidewater_core={level},tidewater_sqlite={level}"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+    let json = args.json();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(commands::carry_out(args)),
+        Err(error) => Err(Error::internal(format!("no event loop can be started: {error}"))),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output::failure(&error, json);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// What an error means for whoever called the command.
+fn exit_code(error: &Error) -> u8 {
+    match error.kind {
+        Kind::Conflict | Kind::Data | Kind::Lost | Kind::Internal => 1,
+        Kind::Invalid | Kind::Denied => 2,
+        Kind::Unavailable => 3,
+    }
+}

@@ -1,0 +1,329 @@
+//! Writing a batch: its rows, what could not be written, and its progress, in one transaction.
+
+use crate::collisions;
+use crate::meta;
+use crate::scan::One;
+use crate::sql::{list, quote};
+use crate::target::State;
+use crate::types::bind;
+use rusqlite::Connection;
+use std::collections::HashSet;
+use tidewater_core::apply::{Durability, Held, Writer, Written};
+use tidewater_core::change::{Change, Deletes, ForeignKey, Key, Mapping, Op, Row, Value, View};
+use tidewater_core::transport::{Batch, Mode, Progress};
+use tidewater_core::{Error, Kind, Result, code};
+
+/// What writing one table needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct TableWriter {
+    upsert: String,
+    insert_missing: String,
+    delete: String,
+    /// The target's view without its filter: rows that stand in the way may be ones that the filter hides.
+    pub(crate) unfiltered: View,
+    pub(crate) foreign_keys: Vec<ForeignKey>,
+}
+
+/// A row that could not be written: its place in the batch, and what SQLite said.
+pub(crate) type Failed = (usize, String);
+
+impl TableWriter {
+    /// The statements for a mapping. `set_key` where an equal key may be spelled otherwise.
+    pub(crate) fn new(mapping: &Mapping, set_key: bool, foreign_keys: Vec<ForeignKey>) -> Self {
+        let view = &mapping.target;
+        let names: Vec<&str> = view.columns.iter().map(|c| c.name.as_str()).collect();
+        let keys: Vec<&str> = view.key.iter().map(|at| names[*at]).collect();
+        let table = quote(&view.table);
+        let columns = list("", names.iter().copied());
+        let parameters: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
+        let key = list("", keys.iter().copied());
+        let insert = format!("INSERT INTO {table}({columns}) VALUES ({})", parameters.join(", "));
+        let mut set: Vec<String> = names
+            .iter()
+            .filter(|name| set_key || !keys.contains(name))
+            .map(|name| format!("{0} = excluded.{0}", quote(name)))
+            .collect();
+        let mark = match &mapping.deletes {
+            Deletes::Mark { column, value } => Some((column, value)),
+            Deletes::Apply | Deletes::Ignore => None,
+        };
+        // A row that comes back is not deleted any more, unless the source itself fills that column.
+        set.extend(
+            mark.filter(|(column, _)| !names.iter().any(|n| n.eq_ignore_ascii_case(column)))
+                .map(|(column, _)| format!("{} = NULL", quote(column))),
+        );
+        let update = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
+        let matches: Vec<String> = keys.iter().enumerate().map(|(at, k)| format!("{} = ?{}", quote(k), at + 1)).collect();
+        let matches = matches.join(" AND ");
+        Self {
+            upsert: format!("{insert} ON CONFLICT ({key}) DO {update}"),
+            insert_missing: format!("{insert} ON CONFLICT ({key}) DO NOTHING"),
+            delete: match mark {
+                Some((column, value)) => {
+                    let value = value.as_ref().map_or("datetime('now')".to_owned(), |v| crate::sql::literal(v));
+                    format!("UPDATE {table} SET {} = {value} WHERE {matches}", quote(column))
+                }
+                None => format!("DELETE FROM {table} WHERE {matches}"),
+            },
+            unfiltered: View { filter: None, deleted_when: None, value_bytes_max: None, ..view.clone() },
+            foreign_keys,
+        }
+    }
+
+    /// Deletes a row, or marks it. Says how many rows that were.
+    pub(crate) fn delete(&self, c: &Connection, key: &Key) -> rusqlite::Result<u64> {
+        let mut statement = c.prepare_cached(&self.delete)?;
+        bind(&mut statement, 1, key.values())?;
+        Ok(statement.raw_execute()? as u64)
+    }
+
+    /// Writes a whole row over whatever is there.
+    pub(crate) fn upsert(&self, c: &Connection, row: &Row) -> rusqlite::Result<()> {
+        let mut statement = c.prepare_cached(&self.upsert)?;
+        bind(&mut statement, 1, row.values())?;
+        statement.raw_execute().map(drop)
+    }
+
+    /// Writes the columns that changed. A row that is not there has been deleted since, and its delete follows.
+    fn update(&self, c: &Connection, key: &Key, row: &Row) -> rusqlite::Result<()> {
+        let changed: Vec<(usize, Value<'_>)> =
+            row.values().enumerate().filter(|(_, value)| *value != Value::Unchanged).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let view = &self.unfiltered;
+        let name = |at: usize| quote(&view.columns[at].name);
+        let set: Vec<String> = changed.iter().enumerate().map(|(n, (at, _))| format!("{} = ?{}", name(*at), n + 1)).collect();
+        let first = changed.len() + 1;
+        let matches: Vec<String> =
+            view.key.iter().enumerate().map(|(n, at)| format!("{} = ?{}", name(*at), first + n)).collect();
+        let sql = format!("UPDATE {} SET {} WHERE {}", quote(&view.table), set.join(", "), matches.join(" AND "));
+        let mut statement = c.prepare_cached(&sql)?;
+        bind(&mut statement, 1, changed.into_iter().map(|(_, value)| value))?;
+        bind(&mut statement, first, key.values())?;
+        statement.raw_execute().map(drop)
+    }
+}
+
+impl State {
+    /// Writes a batch and its progress in one transaction.
+    pub(crate) fn write(&mut self, batch: &Batch) -> Result<Written> {
+        if !self.open.is_same_file() {
+            return Err(Error::new(Kind::Unavailable, code::MISSING, format!("{} was replaced", self.open.database.shown))
+                .meaning("The file that was open is not the one at this path any more. Nothing was written.")
+                .remedy("Nothing to do: it is opened again."));
+        }
+        let Some(writer) = self.writer.clone() else { return Err(Error::internal("write before ledger")) };
+        let state = &*self;
+        let open = &state.open;
+        let (written, cookie) = open.write(|c| {
+            let sqlite = |e| open.explain(e);
+            let cookie = meta::cookie(c).map_err(sqlite)?;
+            if state.chained_at != Some(cookie) {
+                let made = crate::chain::refresh(c, &writer.link, &writer.run_triggers).map_err(sqlite)?;
+                made.map_err(|name| no_trigger(&name, &open.database.shown))?;
+            }
+            state.advance(c, &writer, &batch.progress)?;
+            let mut written = state.rows(c, batch, &writer)?;
+            let ledger = meta::has_table(c, "_tidewater_held").map_err(sqlite)?;
+            if ledger {
+                written.released = state.hold(c, batch, &written, &writer.link).map_err(sqlite)?;
+            }
+            if batch.settled {
+                written.dangling = state.dangling(c, batch).map_err(sqlite)?;
+            }
+            Ok((written, cookie))
+        })?;
+        self.chained_at = Some(cookie);
+        for change in &batch.changes {
+            self.held.remove(&(self.mappings[change.table].source.table.clone(), change.key.clone()));
+        }
+        self.held.extend(written.held.iter().map(|h| (h.table.clone(), h.key.clone())));
+        Ok(Written { durability: Durability::Durable, ..written })
+    }
+
+    /// Stores the batch's progress; refuses one that does not follow what is stored.
+    fn advance(&self, c: &Connection, writer: &Writer, progress: &Progress) -> Result<()> {
+        let advanced = match progress {
+            Progress::None => return Ok(()),
+            Progress::Position { before, after } => c
+                .prepare_cached(
+                    "UPDATE _tidewater_link SET position = ?3, updated_at = datetime('now') \
+                     WHERE link = ?1 AND position = ?2",
+                )
+                .and_then(|mut s| s.execute((&writer.link, &before.0, &after.0))),
+            Progress::Copied { table, through } => c
+                .prepare_cached(
+                    "UPDATE _tidewater_link_table SET phase = ?3, through = ?4 WHERE link = ?1 AND name = ?2 \
+                     AND phase = 'copying'",
+                )
+                .and_then(|mut s| {
+                    let name = &self.mappings[*table].source.table;
+                    let phase = if through.is_some() { "copying" } else { "following" };
+                    s.execute((&writer.link, name, phase, through.as_ref().map(Key::as_bytes)))
+                }),
+        };
+        match advanced.map_err(|e| self.open.explain(e))? {
+            1 => Ok(()),
+            _ => Err(Error::new(
+                Kind::Lost,
+                code::POSITION_LOST,
+                format!("{} does not stand where this link left it", self.open.database.shown),
+            )
+            .meaning("It was restored or replaced, or another engine wrote to it. Nothing was written.")
+            .remedy("Nothing to do: the link takes up what it finds.")),
+        }
+    }
+
+    /// Writes the rows: straight first; where unique values are in the way, by way of `collisions`.
+    fn rows(&self, c: &Connection, batch: &Batch, writer: &Writer) -> Result<Written> {
+        let sqlite = |e| self.open.explain(e);
+        c.execute_batch("SAVEPOINT rows").map_err(sqlite)?;
+        let (mut written, failed) = self.straight(c, batch, &writer.link).map_err(sqlite)?;
+        if !failed.is_empty() {
+            c.execute_batch("ROLLBACK TO rows").map_err(sqlite)?;
+            let (again, held) = collisions::resolve(self, c, batch, &writer.link).map_err(sqlite)?;
+            written = again;
+            written.held = held
+                .into_iter()
+                .map(|(at, reason)| Held {
+                    table: self.mappings[batch.changes[at].table].source.table.clone(),
+                    key: batch.changes[at].key.clone(),
+                    reason,
+                })
+                .collect();
+        }
+        c.execute_batch("RELEASE rows").map_err(sqlite)?;
+        Ok(written)
+    }
+
+    /// Deletes first, which frees unique values, then writes. Rows that fail are listed.
+    fn straight(&self, c: &Connection, batch: &Batch, link: &str) -> rusqlite::Result<(Written, Vec<Failed>)> {
+        let mut written = Written::default();
+        let mut failed = Vec::new();
+        for deletes in [true, false] {
+            for (at, change) in batch.changes.iter().enumerate() {
+                if matches!(change.op, Op::Delete) == deletes {
+                    self.one(c, batch, at, link, &mut written, &mut failed)?;
+                }
+            }
+        }
+        Ok((written, failed))
+    }
+
+    /// Carries out one change.
+    pub(crate) fn one(
+        &self,
+        c: &Connection,
+        batch: &Batch,
+        at: usize,
+        link: &str,
+        written: &mut Written,
+        failed: &mut Vec<Failed>,
+    ) -> rusqlite::Result<()> {
+        let change = &batch.changes[at];
+        let (mapping, table) = (&self.mappings[change.table], &self.tables[change.table]);
+        if matches!(change.op, Op::Delete) && mapping.deletes == Deletes::Ignore {
+            return Ok(());
+        }
+        if let Mode::Journal { run } = &batch.mode {
+            written.journaled += self.journal(c, change, run, link)?;
+        }
+        let done = match &change.op {
+            Op::Delete => table.delete(c, &change.key).map(|rows| written.deletes += rows),
+            Op::Insert(row) | Op::Upsert(row) if batch.mode == Mode::KeepExisting => {
+                let mut statement = c.prepare_cached(&table.insert_missing)?;
+                bind(&mut statement, 1, row.values())?;
+                statement.raw_execute().map(|rows| match rows {
+                    0 => written.kept += 1,
+                    _ => written.upserts += 1,
+                })
+            }
+            Op::Insert(row) | Op::Upsert(row) => table.upsert(c, row).map(|()| written.upserts += 1),
+            Op::Update(row) => table.update(c, &change.key, row).map(|()| written.upserts += 1),
+        };
+        match done {
+            Err(error) if crate::error::is_rows_fault(&error) => {
+                failed.push((at, crate::error::said(&error)));
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// What is about to be replaced or deleted enters the journal first.
+    fn journal(&self, c: &Connection, change: &Change, run: &str, link: &str) -> rusqlite::Result<u64> {
+        let view = &self.tables[change.table].unfiltered;
+        let Some(old) = One::new(c, view)?.get(&change.key)? else { return Ok(0) };
+        let kind = match &change.op {
+            Op::Delete => "deleted",
+            Op::Insert(row) | Op::Upsert(row) | Op::Update(row) if *row == old => return Ok(0),
+            _ => "replaced",
+        };
+        crate::undo::enter(c, run, link, view, &change.key, kind, &old)?;
+        Ok(1)
+    }
+
+    /// Notes the rows that are held now, and frees those that were written.
+    fn hold(&self, c: &Connection, batch: &Batch, written: &Written, link: &str) -> rusqlite::Result<u64> {
+        let now: HashSet<(&str, &Key)> = written.held.iter().map(|h| (h.table.as_str(), &h.key)).collect();
+        let mut released = 0;
+        if !self.held.is_empty() {
+            for change in &batch.changes {
+                let name = &self.mappings[change.table].source.table;
+                let before = self.held.contains(&(name.clone(), change.key.clone()));
+                if before && !now.contains(&(name.as_str(), &change.key)) {
+                    released += c
+                        .prepare_cached("DELETE FROM _tidewater_held WHERE link = ?1 AND name = ?2 AND key = ?3")?
+                        .execute((link, name, change.key.as_bytes()))? as u64;
+                }
+            }
+        }
+        for held in &written.held {
+            c.prepare_cached(
+                "INSERT INTO _tidewater_held(link, name, key, reason, since) VALUES (?1, ?2, ?3, ?4, datetime('now')) \
+                 ON CONFLICT DO UPDATE SET reason = excluded.reason",
+            )?
+            .execute((link, &held.table, held.key.as_bytes(), &held.reason))?;
+        }
+        Ok(released)
+    }
+
+    /// How many of the rows written refer to a parent that is not there.
+    fn dangling(&self, c: &Connection, batch: &Batch) -> rusqlite::Result<u64> {
+        let mut dangling = 0;
+        for change in batch.changes.iter().filter(|c| !matches!(c.op, Op::Delete)) {
+            let table = &self.tables[change.table];
+            for fk in &table.foreign_keys {
+                let sql = dangling_sql(&table.unfiltered, fk);
+                let mut statement = c.prepare_cached(&sql)?;
+                bind(&mut statement, 1, change.key.values())?;
+                dangling += u64::from(statement.raw_query().next()?.is_some());
+            }
+        }
+        Ok(dangling)
+    }
+}
+
+/// Finds the row with this key if it refers to a parent that is not there.
+fn dangling_sql(view: &View, fk: &ForeignKey) -> String {
+    let key = view.key.iter().enumerate();
+    let mut conditions: Vec<String> =
+        key.map(|(n, at)| format!("c.{} = ?{}", quote(&view.columns[*at].name), n + 1)).collect();
+    conditions.extend(fk.columns.iter().map(|column| format!("c.{} IS NOT NULL", quote(column))));
+    let pairs = fk.columns.iter().zip(&fk.parent_columns);
+    let joined: Vec<String> = pairs.map(|(c, p)| format!("p.{} = c.{}", quote(p), quote(c))).collect();
+    format!(
+        "SELECT 1 FROM {} c WHERE {} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
+        quote(&view.table),
+        conditions.join(" AND "),
+        quote(&fk.parent),
+        joined.join(" AND ")
+    )
+}
+
+fn no_trigger(name: &str, shown: &str) -> Error {
+    Error::new(Kind::Invalid, code::SCOPE, format!("{shown} has no trigger {name}, which run_triggers names"))
+        .meaning("Nothing was written.")
+        .remedy("Correct run_triggers; `tidewater plan` lists the triggers there are.")
+}

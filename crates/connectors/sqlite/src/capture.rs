@@ -1,0 +1,425 @@
+//! A SQLite database as a source: installing capture, handing out positions, and noticing when one is not ours.
+//!
+//! A position is a log number and a mark, `123@9f3c…`. Before a read is handed out a new mark is stored in the
+//! source, and the target stores it with the rows. A source that was restored from an older copy does not know
+//! the mark, even when its log has since grown past the number: the position is lost, nothing is skipped.
+
+use crate::connection::{Access, Database, Open};
+use crate::meta;
+use crate::read::Look;
+use crate::schema;
+use crate::sql::literal;
+use crate::triggers;
+use crate::worker::Worker;
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tidewater_core::capture::{Read, Reader, Resumed, Source, Start, Survey};
+use tidewater_core::change::{Identity, Key, Mapping, Position, RangeHash, Row, RowHash, Transaction, View};
+use tidewater_core::env::Env;
+use tidewater_core::transport::Budget;
+use tidewater_core::verify::{Chunk, Part, Range, Scan};
+use tidewater_core::{Error, Kind, Result, code};
+
+/// Marks that are still accepted: the target may lag behind by what is in flight.
+const MARKS_KEPT: usize = 4;
+
+/// Log entries deleted in one transaction; more would hold the lock for long.
+const PRUNED_MAX: i64 = 20_000;
+
+/// The log is looked at this often at first, and less often while nothing comes.
+const POLL_FIRST: Duration = Duration::from_millis(2);
+const POLL_LAST: Duration = Duration::from_millis(50);
+
+/// A place in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) seq: i64,
+    pub(crate) mark: String,
+}
+
+impl At {
+    fn parse(position: &Position) -> Option<Self> {
+        let (seq, mark) = position.0.split_once('@')?;
+        Some(Self { seq: seq.parse().ok()?, mark: mark.to_owned() })
+    }
+
+    fn position(&self) -> Position {
+        Position(format!("{}@{}", self.seq, self.mark))
+    }
+}
+
+/// What this source follows, once begun.
+pub(crate) struct Following {
+    pub(crate) link: String,
+    pub(crate) mappings: Arc<[Mapping]>,
+    /// The mapping of each table number in the log.
+    pub(crate) tabs: HashMap<i64, usize>,
+    pub(crate) cookie: i64,
+    /// The newest mark, ours if nobody interfered.
+    mark: String,
+    /// Durable at the target, and not yet written down here.
+    confirmed: i64,
+    /// The number that changes when somebody else commits, as last seen with nothing to read.
+    idle_at: Option<i64>,
+}
+
+struct State {
+    open: Open,
+    following: Option<Following>,
+}
+
+/// A SQLite database as a source.
+pub struct SqliteSource {
+    worker: Worker<State>,
+    env: Env,
+}
+
+impl SqliteSource {
+    /// Opens it. With [`Access::Read`] it can be scanned, but not followed.
+    pub fn open(database: &Database, access: Access, env: &Env) -> Result<Self> {
+        if !database.exists() {
+            return Err(crate::error::missing(&database.path, &database.shown));
+        }
+        let open = Open::new(database, access, env)?;
+        Ok(Self { worker: Worker::start(State { open, following: None }), env: env.clone() })
+    }
+}
+
+/// The source is not the one that the position came from.
+pub(crate) fn restored(shown: &str) -> Error {
+    Error::new(Kind::Lost, code::POSITION_LOST, format!("{shown} is not as it was left: restored or replaced"))
+        .meaning("Its change log does not continue from where this link stood.")
+        .remedy("Nothing to do: the tables are compared, and only what differs is sent.")
+}
+
+#[async_trait]
+impl Scan for SqliteSource {
+    async fn survey(&mut self) -> Result<Survey> {
+        self.worker
+            .call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e))))
+            .await
+    }
+
+    async fn count(&mut self, view: &View) -> Result<u64> {
+        let view = view.clone();
+        self.worker.call(move |s| s.open.count(&view)).await
+    }
+
+    async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {
+        let (view, range) = (view.clone(), range.clone());
+        self.worker.call(move |s| s.open.part(&view, &range, rows_max)).await
+    }
+
+    async fn hash(&mut self, view: &View, range: &Range) -> Result<RangeHash> {
+        let (view, range) = (view.clone(), range.clone());
+        self.worker.call(move |s| s.open.hash(&view, &range)).await
+    }
+
+    async fn list(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Vec<(Key, RowHash)>> {
+        let (view, range) = (view.clone(), range.clone());
+        self.worker.call(move |s| s.open.list(&view, &range, rows_max)).await
+    }
+
+    async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
+        let (view, after) = (view.clone(), after.cloned());
+        self.worker.call(move |s| s.open.chunk(&view, after.as_ref(), budget)).await
+    }
+
+    async fn fetch(&mut self, view: &View, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Row>>> {
+        let (view, keys) = (view.clone(), keys.to_vec());
+        self.worker.call(move |s| s.open.fetch(&view, &keys, bytes_max)).await
+    }
+}
+
+#[async_trait]
+impl Source for SqliteSource {
+    async fn begin(&mut self, reader: &Reader, mappings: Arc<[Mapping]>, resume: Option<&Position>) -> Result<Start> {
+        let (reader, resume) = (reader.clone(), resume.cloned());
+        self.worker.call(move |s| s.begin(&reader, mappings, resume.as_ref())).await
+    }
+
+    async fn read(&mut self, after: &Position, budget: Budget, wait: Duration) -> Result<Read> {
+        let deadline = self.env.clock.monotonic() + wait;
+        let mut poll = POLL_FIRST;
+        loop {
+            let after = after.clone();
+            let read = self.worker.call(move |s| s.read(&after, budget)).await?;
+            let left = deadline.saturating_sub(self.env.clock.monotonic());
+            if read != Read::Nothing || left.is_zero() {
+                return Ok(read);
+            }
+            self.env.clock.sleep(poll.min(left)).await;
+            poll = (poll * 2).min(POLL_LAST);
+        }
+    }
+
+    async fn confirm(&mut self, position: &Position, flush: bool) -> Result<()> {
+        let position = position.clone();
+        self.worker.call(move |s| s.confirm(&position, flush)).await
+    }
+
+    async fn leave(&mut self, link: &str) -> Result<Vec<String>> {
+        let link = link.to_owned();
+        self.worker.call(move |s| s.open.write(|c| crate::teardown::source(c, &link).map_err(|e| s.open.explain(e)))).await
+    }
+}
+
+impl State {
+    fn begin(&mut self, reader: &Reader, mappings: Arc<[Mapping]>, resume: Option<&Position>) -> Result<Start> {
+        let resume = resume.and_then(At::parse);
+        let mark = self.open.env.token()[..16].to_owned();
+        let open = &self.open;
+        let begun = open.write(|c| {
+            let begin = Begin { open, c, reader, mappings: &mappings };
+            begin.run(resume.as_ref(), &mark).map_err(|e| open.explain(e))
+        })?;
+        let (start, following) = begun;
+        self.following = Some(following);
+        Ok(start)
+    }
+
+    fn read(&mut self, after: &Position, budget: Budget) -> Result<Read> {
+        let Some(following) = &mut self.following else { return Err(Error::internal("read before begin")) };
+        let shown = &self.open.database.shown;
+        if !self.open.is_same_file() {
+            return Err(restored(shown));
+        }
+        let at = At::parse(after).ok_or_else(|| restored(shown))?;
+        let version: i64 = self
+            .open
+            .connection
+            .prepare_cached("PRAGMA data_version")
+            .and_then(|mut s| s.query_row([], |row| row.get(0)))
+            .map_err(|e| self.open.explain(e))?;
+        if following.idle_at == Some(version) {
+            return Ok(Read::Nothing);
+        }
+        match self.open.look(following, &at, budget)? {
+            Look::SchemaChanged => Ok(Read::SchemaChanged),
+            Look::Nothing => {
+                following.idle_at = Some(version);
+                Ok(Read::Nothing)
+            }
+            Look::Found(found) => {
+                following.idle_at = None;
+                let mark = self.open.env.token()[..16].to_owned();
+                mark_new(&self.open, following, &mark)?;
+                Ok(Read::Changes(Transaction {
+                    changes: found.changes,
+                    position: At { seq: found.through, mark }.position(),
+                    settled: found.settled,
+                    oldest_ms: found.oldest_ms,
+                    left_out: found.left_out,
+                }))
+            }
+        }
+    }
+
+    fn confirm(&mut self, position: &Position, flush: bool) -> Result<()> {
+        let Some(following) = &mut self.following else { return Err(Error::internal("confirm before begin")) };
+        let at = At::parse(position).ok_or_else(|| restored(&self.open.database.shown))?;
+        following.confirmed = following.confirmed.max(at.seq);
+        while flush {
+            let open = &self.open;
+            let pruned = open.write(|c| store_confirmed(open, c, following).map_err(|e| open.explain(e)))?;
+            if pruned < PRUNED_MAX {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stores a new mark, and with it what is confirmed, in one short write.
+fn mark_new(open: &Open, following: &mut Following, mark: &str) -> Result<()> {
+    let marks = open.write(|c| {
+        let sqlite = |e| open.explain(e);
+        let stored = marks(c, &following.link).map_err(sqlite)?;
+        let mut kept = match stored {
+            Some(kept) if kept.first() == Some(&following.mark) => kept,
+            _ => return Err(restored(&open.database.shown)),
+        };
+        kept.insert(0, mark.to_owned());
+        kept.truncate(MARKS_KEPT);
+        c.prepare_cached("UPDATE _tidewater_reader SET marks = ?2 WHERE link = ?1")
+            .and_then(|mut s| s.execute((&following.link, kept.join(" "))))
+            .map_err(sqlite)?;
+        store_confirmed(open, c, following).map_err(sqlite)?;
+        Ok(kept)
+    })?;
+    following.mark.clone_from(&marks[0]);
+    Ok(())
+}
+
+fn marks(c: &Connection, link: &str) -> rusqlite::Result<Option<Vec<String>>> {
+    let found: Option<String> = c
+        .prepare_cached("SELECT marks FROM _tidewater_reader WHERE link = ?1")?
+        .query_row([link], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(|marks| marks.split(' ').map(str::to_owned).collect()))
+}
+
+/// Stores what is confirmed, forgets what every reader has, and moves the log's limit. Says how much was pruned.
+fn store_confirmed(open: &Open, c: &Connection, following: &Following) -> rusqlite::Result<i64> {
+    let most = i64::try_from(open.database.log_rows_max).unwrap_or(i64::MAX / 2);
+    c.prepare_cached("UPDATE _tidewater_reader SET confirmed = ?2, seen_at = datetime('now') WHERE link = ?1")?
+        .execute((&following.link, following.confirmed))?;
+    c.prepare_cached("UPDATE _tidewater_reader_table SET void = 0 WHERE link = ?1 AND void")?
+        .execute([&following.link])?;
+    // A reader that is away must not stop the log for the others: past half the limit it will have to compare.
+    c.prepare_cached(
+        "UPDATE _tidewater_reader SET confirmed = NULL \
+         WHERE link <> ?1 AND confirmed < (SELECT max(seq) FROM _tidewater_log) - ?2",
+    )?
+    .execute((&following.link, most / 2))?;
+    c.prepare_cached("UPDATE _tidewater_control SET seq_max = ?1 + (SELECT min(confirmed) FROM _tidewater_reader)")?
+        .execute([most])?;
+    let pruned = c
+        .prepare_cached(&format!(
+            "DELETE FROM _tidewater_log WHERE seq IN (SELECT seq FROM _tidewater_log \
+             WHERE seq <= (SELECT min(confirmed) FROM _tidewater_reader) \
+             AND seq < (SELECT max(seq) FROM _tidewater_log) ORDER BY seq LIMIT {PRUNED_MAX})"
+        ))?
+        .execute([])?;
+    Ok(i64::try_from(pruned).unwrap_or(PRUNED_MAX))
+}
+
+/// Everything that `begin` does, in one transaction.
+struct Begin<'a> {
+    open: &'a Open,
+    c: &'a Connection,
+    reader: &'a Reader,
+    mappings: &'a Arc<[Mapping]>,
+}
+
+impl Begin<'_> {
+    fn run(&self, resume: Option<&At>, mark: &str) -> rusqlite::Result<(Start, Following)> {
+        let (c, link) = (self.c, &self.reader.link);
+        let mut installed = Vec::new();
+        if meta::make_source(c, &self.open.identity)? {
+            installed.push("a change log and its bookkeeping: tables _tidewater_…".to_owned());
+        }
+        let tabs = self.install(&mut installed)?;
+        let stored = marks(c, link)?;
+        let state: Option<(i64, i64, Option<i64>)> = c
+            .prepare(
+                "SELECT (SELECT max(seq) FROM _tidewater_log), seq_max, \
+                 (SELECT confirmed FROM _tidewater_reader WHERE link = ?1) FROM _tidewater_control",
+            )?
+            .query_row([link], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let (end, seq_max, confirmed) = state.unwrap_or_default();
+        let fits = |at: &At, marks: &Vec<String>| {
+            marks.contains(&at.mark)
+                && at.seq <= end
+                && end < seq_max
+                && confirmed.is_some_and(|confirmed| confirmed <= at.seq)
+        };
+        let resumed = match (resume, &stored) {
+            (None, _) => Resumed::Fresh,
+            (Some(at), Some(marks)) if fits(at, marks) => Resumed::At,
+            (Some(_), Some(_)) if end >= seq_max => {
+                let limit = self.open.database.log_rows_max;
+                Resumed::Lost(format!("its change log reached its limit of {limit} entries"))
+            }
+            (Some(_), _) => Resumed::Lost("its change log does not continue from where this link stood".to_owned()),
+        };
+        let (at, marks) = match (&resumed, resume, stored) {
+            (Resumed::At, Some(at), Some(marks)) => (at.clone(), marks),
+            _ => (At { seq: end, mark: mark.to_owned() }, vec![mark.to_owned()]),
+        };
+        let following = self.follow(tabs, &at, &marks)?;
+        let void = self.void(&following)?;
+        Ok((Start { position: at.position(), resumed, installed, void }, following))
+    }
+
+    /// Installs triggers where they are missing, and notes which tables may have changed unseen.
+    fn install(&self, installed: &mut Vec<String>) -> rusqlite::Result<HashMap<i64, usize>> {
+        let c = self.c;
+        let stored_cookie: Option<i64> = c.query_row("SELECT cookie FROM _tidewater_control", [], |row| row.get(0))?;
+        let vacuumed = stored_cookie.is_some_and(|stored| meta::cookie(c).is_ok_and(|now| now != stored));
+        let mut tabs = HashMap::new();
+        for (at, mapping) in self.mappings.iter().enumerate() {
+            let name = &mapping.source.table;
+            let Some(details) = schema::details(c, name)? else { continue };
+            self.widen(mapping.source.key.len())?;
+            c.execute("INSERT INTO _tidewater_table(name) VALUES (?1) ON CONFLICT DO NOTHING", [name])?;
+            let tab = c.query_row("SELECT id FROM _tidewater_table WHERE name = ?1", [name], |row| row.get(0))?;
+            let made = triggers::install(c, &details, tab)?;
+            if made {
+                installed.push(format!("triggers on {name}"));
+            }
+            if made || (vacuumed && mapping.identity == Identity::RowNumber) {
+                c.execute("UPDATE _tidewater_reader_table SET void = 1 WHERE tab = ?1", [tab])?;
+            }
+            tabs.insert(tab, at);
+        }
+        Ok(tabs)
+    }
+
+    /// The log has as many key columns as the widest key.
+    fn widen(&self, keys: usize) -> rusqlite::Result<()> {
+        let there: usize = self.c.query_row(
+            "SELECT count(*) FROM pragma_table_info('_tidewater_log') WHERE name GLOB 'k[0-9]*'",
+            [],
+            |row| row.get(0),
+        )?;
+        for n in there + 1..=keys {
+            self.c.execute_batch(&format!("ALTER TABLE _tidewater_log ADD COLUMN k{n}"))?;
+        }
+        Ok(())
+    }
+
+    fn follow(&self, tabs: HashMap<i64, usize>, at: &At, marks: &[String]) -> rusqlite::Result<Following> {
+        let (c, reader) = (self.c, self.reader);
+        c.execute(
+            "INSERT INTO _tidewater_reader(link, target, target_identity, marks, confirmed, seen_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, datetime('now')) \
+             ON CONFLICT (link) DO UPDATE SET target = excluded.target, marks = excluded.marks, \
+             confirmed = excluded.confirmed, seen_at = excluded.seen_at",
+            (&reader.link, &reader.target, &reader.target_identity, marks.join(" "), at.seq),
+        )?;
+        let followed: Vec<String> = tabs.keys().map(ToString::to_string).collect();
+        c.execute_batch(&format!(
+            "DELETE FROM _tidewater_reader_table WHERE link = {} AND tab NOT IN ({})",
+            literal(&reader.link),
+            followed.join(", ")
+        ))?;
+        for tab in tabs.keys() {
+            c.execute(
+                "INSERT INTO _tidewater_reader_table(link, tab) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                (&reader.link, tab),
+            )?;
+        }
+        // A log that was emptied by hand would never be written to again.
+        c.execute(
+            "INSERT INTO _tidewater_log(seq, tab) SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM _tidewater_log)",
+            [at.seq.max(1)],
+        )?;
+        let most = i64::try_from(self.open.database.log_rows_max).unwrap_or(i64::MAX / 2);
+        c.execute(
+            "UPDATE _tidewater_control SET cookie = ?2, seq_max = max(?1 + coalesce((SELECT min(confirmed) FROM \
+             _tidewater_reader), 0), (SELECT max(seq) FROM _tidewater_log) + 1)",
+            (most, meta::cookie(c)?),
+        )?;
+        Ok(Following {
+            link: reader.link.clone(),
+            mappings: self.mappings.clone(),
+            tabs,
+            cookie: meta::cookie(c)?,
+            mark: marks[0].clone(),
+            confirmed: at.seq,
+            idle_at: None,
+        })
+    }
+
+    fn void(&self, following: &Following) -> rusqlite::Result<Vec<usize>> {
+        let mut statement =
+            self.c.prepare("SELECT tab FROM _tidewater_reader_table WHERE link = ?1 AND void ORDER BY tab")?;
+        let tabs = statement.query_map([&self.reader.link], |row| row.get::<_, i64>(0))?;
+        tabs.filter_map(|tab| tab.map(|tab| following.tabs.get(&tab).copied()).transpose()).collect()
+    }
+}

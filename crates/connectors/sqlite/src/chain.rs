@@ -1,0 +1,45 @@
+//! The engine's own triggers: what it applies is logged for the links that read this database further on, under
+//! the link it came through; and the user's triggers that were asked for do run.
+//!
+//! All triggers of the database are off on our connection, so these are temporary ones: they are seen by nobody
+//! else, and go with the connection.
+
+use crate::meta::{self, PREFIX};
+use crate::sql::{as_temporary, quote};
+use crate::{schema, triggers};
+use rusqlite::{Connection, OptionalExtension};
+
+/// Makes the temporary triggers anew. An error names a trigger that is not there.
+pub(crate) fn refresh(c: &Connection, link: &str, run_triggers: &[String]) -> rusqlite::Result<Result<(), String>> {
+    let old: Vec<String> = c
+        .prepare("SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for name in old {
+        c.execute_batch(&format!("DROP TRIGGER temp.{}", quote(&name)))?;
+    }
+    if meta::has_table(c, "_tidewater_reader")? {
+        let followed: Vec<(i64, String)> = c
+            .prepare("SELECT id, name FROM _tidewater_table WHERE id IN (SELECT tab FROM _tidewater_reader_table)")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (tab, name) in followed {
+            let Some(details) = schema::details(c, &name)? else { continue };
+            for (_, sql) in triggers::triggers(&details, tab, Some(link)) {
+                c.execute_batch(&sql)?;
+            }
+        }
+    }
+    for name in run_triggers {
+        let sql: Option<String> = c
+            .query_row("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1 COLLATE NOCASE", [name], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        let Some(temporary) = sql.and_then(|sql| as_temporary(&sql, &format!("{PREFIX}run_{name}"))) else {
+            return Ok(Err(name.clone()));
+        };
+        c.execute_batch(&temporary)?;
+    }
+    Ok(Ok(()))
+}

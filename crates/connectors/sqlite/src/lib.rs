@@ -1,0 +1,37 @@
+//! SQLite as a source and as a target of Tidewater. Other programs may use the database at the same time.
+//!
+//! Who has read one connector finds the way in all: [`capture`](mod@capture) reads changes, `scan` reads by key,
+//! `apply` writes, `schema` looks, `create` makes tables, `triggers` and `probes` are what capture installs,
+//! `meta` is what we keep in the database, `types` turns values over, `lease` keeps two engines apart.
+//!
+//! Architecture invariants: a connection lives on one thread ([`worker`](mod@worker)); a database file is never
+//! opened by other means than SQLite; no write lock is held for longer than a batch; positions are stored with
+//! the rows. Tests: `tests/it/`, where a second process writes with the `sqlite3` shell.
+
+mod apply;
+mod capture;
+mod chain;
+mod collisions;
+mod connection;
+mod create;
+mod error;
+mod ledger;
+mod lease;
+mod meta;
+mod probes;
+mod read;
+mod scan;
+mod schema;
+mod sql;
+mod status;
+mod target;
+mod teardown;
+mod triggers;
+mod types;
+mod undo;
+mod worker;
+
+pub use capture::SqliteSource;
+pub use connection::{Access, Database};
+pub use status::{FollowerStatus, LinkStatus, Status, TableStatus};
+pub use target::SqliteTarget;

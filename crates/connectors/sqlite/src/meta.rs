@@ -1,0 +1,98 @@
+//! What we keep in a database: tables named `_tidewater_…`, beside the user's, which are not altered.
+//!
+//! Drawn column by column in `docs/formats/sqlite.md`. A source has the log, its table numbers and its readers;
+//! a target has its links, their tables, held rows and the journal; both have the control row.
+
+use rusqlite::{Connection, OptionalExtension};
+
+/// The version of these tables.
+pub(crate) const FORMAT: i64 = 1;
+
+/// Everything ours begins with this.
+pub(crate) const PREFIX: &str = "_tidewater_";
+
+const CONTROL: &str = "
+CREATE TABLE IF NOT EXISTS _tidewater_control(
+  id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, identity TEXT NOT NULL,
+  seq_max INTEGER NOT NULL, cookie INTEGER);";
+
+// The log always keeps its newest row, so that numbers grow for ever without AUTOINCREMENT's own bookkeeping.
+const SOURCE: &str = "
+CREATE TABLE IF NOT EXISTS _tidewater_log(seq INTEGER PRIMARY KEY, tab INTEGER, via TEXT, at REAL, k1);
+CREATE TABLE IF NOT EXISTS _tidewater_table(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS _tidewater_reader(
+  link TEXT PRIMARY KEY, target TEXT NOT NULL, target_identity TEXT NOT NULL, marks TEXT NOT NULL,
+  confirmed INTEGER, seen_at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS _tidewater_reader_table(
+  link TEXT NOT NULL, tab INTEGER NOT NULL, void INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (link, tab)) WITHOUT ROWID;
+INSERT INTO _tidewater_log(tab) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM _tidewater_log);";
+
+const TARGET: &str = "
+CREATE TABLE IF NOT EXISTS _tidewater_link(
+  link TEXT PRIMARY KEY, source TEXT NOT NULL, source_identity TEXT NOT NULL, existing TEXT NOT NULL,
+  position TEXT, updated_at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS _tidewater_link_table(
+  link TEXT NOT NULL, name TEXT NOT NULL, target TEXT NOT NULL, digest TEXT NOT NULL, phase TEXT NOT NULL,
+  through BLOB, reason TEXT, columns TEXT, PRIMARY KEY (link, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tidewater_held(
+  link TEXT NOT NULL, name TEXT NOT NULL, key BLOB NOT NULL, reason TEXT NOT NULL, since TEXT NOT NULL,
+  PRIMARY KEY (link, name, key)) WITHOUT ROWID;";
+
+/// Rows that were replaced or deleted by a comparison, so that it can be undone.
+pub(crate) const JOURNAL: &str = "
+CREATE TABLE IF NOT EXISTS _tidewater_journal(
+  id INTEGER PRIMARY KEY, run TEXT NOT NULL, link TEXT NOT NULL, target TEXT NOT NULL, columns TEXT NOT NULL,
+  key_columns TEXT NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, row BLOB NOT NULL, at TEXT NOT NULL);";
+
+/// The tables of the source's part, in the order in which they can be dropped.
+pub(crate) const SOURCE_TABLES: [&str; 4] =
+    ["_tidewater_log", "_tidewater_table", "_tidewater_reader_table", "_tidewater_reader"];
+
+/// The tables of the target's part.
+pub(crate) const TARGET_TABLES: [&str; 4] =
+    ["_tidewater_link", "_tidewater_link_table", "_tidewater_held", "_tidewater_journal"];
+
+/// The format and identity stored here, if any.
+pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<Option<(i64, String)>> {
+    if !has_table(connection, "_tidewater_control")? {
+        return Ok(None);
+    }
+    connection
+        .query_row("SELECT format, identity FROM _tidewater_control", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+/// Whether a table is there.
+pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)")?
+        .query_row([name], |row| row.get(0))
+}
+
+/// Makes the source's part. Says whether anything was made.
+pub(crate) fn make_source(connection: &Connection, identity: &str) -> rusqlite::Result<bool> {
+    let made = !has_table(connection, "_tidewater_reader")?;
+    make_control(connection, identity)?;
+    connection.execute_batch(SOURCE)?;
+    Ok(made)
+}
+
+/// Makes the target's part.
+pub(crate) fn make_target(connection: &Connection, identity: &str) -> rusqlite::Result<()> {
+    make_control(connection, identity)?;
+    connection.execute_batch(TARGET)
+}
+
+fn make_control(connection: &Connection, identity: &str) -> rusqlite::Result<()> {
+    connection.execute_batch(CONTROL)?;
+    connection.execute(
+        "INSERT INTO _tidewater_control(id, format, identity, seq_max) VALUES (1, ?1, ?2, 0) ON CONFLICT DO NOTHING",
+        (FORMAT, identity),
+    )?;
+    Ok(())
+}
+
+/// The number that changes with every change of the schema, and with VACUUM.
+pub(crate) fn cookie(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))
+}

@@ -1,0 +1,141 @@
+//! What a database knows about the links that read and write it. Read only; works while an engine runs.
+
+use crate::connection::{Access, Database, Open};
+use crate::ledger;
+use crate::meta;
+use rusqlite::Connection;
+use tidewater_core::Result;
+use tidewater_core::apply::Held;
+use tidewater_core::env::Env;
+
+/// Everything.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// The database's identity, if it takes part in any link.
+    pub identity: Option<String>,
+    /// Links that read this database.
+    pub followers: Vec<FollowerStatus>,
+    /// Links that write this database.
+    pub links: Vec<LinkStatus>,
+    /// Runs in the journal that can be undone, with their rows.
+    pub journal: Vec<(String, u64)>,
+}
+
+/// A link that reads this database.
+#[derive(Debug, Clone)]
+pub struct FollowerStatus {
+    /// The link.
+    pub link: String,
+    /// Its target, as people know it.
+    pub target: String,
+    /// The target's identity.
+    pub target_identity: String,
+    /// Log entries that it has not confirmed; `None` once it is so far behind that it must compare.
+    pub pending: Option<u64>,
+    /// When it last confirmed, UTC.
+    pub seen_at: String,
+}
+
+/// A link that writes this database.
+#[derive(Debug, Clone)]
+pub struct LinkStatus {
+    /// The link.
+    pub link: String,
+    /// Its source, as people know it.
+    pub source: String,
+    /// The source's identity.
+    pub source_identity: String,
+    /// How far it came.
+    pub position: Option<String>,
+    /// When it last wrote, UTC.
+    pub updated_at: String,
+    /// Its tables.
+    pub tables: Vec<TableStatus>,
+    /// The rows it holds back.
+    pub held: Vec<Held>,
+}
+
+/// One table of a link.
+#[derive(Debug, Clone)]
+pub struct TableStatus {
+    /// Its name at the source.
+    pub name: String,
+    /// `copying`, `meeting`, `comparing`, `following`, `halted`.
+    pub phase: String,
+    /// Where halted: what would mend it.
+    pub reason: Option<String>,
+}
+
+impl Status {
+    /// Reads it.
+    pub fn of(database: &Database, env: &Env) -> Result<Self> {
+        if !database.exists() {
+            return Err(crate::error::missing(&database.path, &database.shown));
+        }
+        let open = Open::new(database, Access::Read, env)?;
+        open.read(|c| {
+            let mut status = read(c).map_err(|e| open.explain(e))?;
+            for link in &mut status.links {
+                let held = ledger::held(c, &link.link).map_err(|e| open.explain(e))?;
+                link.held = held.into_iter().collect::<Result<_>>()?;
+            }
+            Ok(status)
+        })
+    }
+}
+
+fn read(c: &Connection) -> rusqlite::Result<Status> {
+    let mut status = Status { identity: meta::identity(c)?.map(|(_, identity)| identity), ..Status::default() };
+    if meta::has_table(c, "_tidewater_reader")? {
+        status.followers = c
+            .prepare(
+                "SELECT link, target, target_identity, seen_at, confirmed, \
+                 (SELECT count(*) FROM _tidewater_log l WHERE l.seq > r.confirmed AND l.tab IN \
+                 (SELECT tab FROM _tidewater_reader_table t WHERE t.link = r.link)) \
+                 FROM _tidewater_reader r ORDER BY target",
+            )?
+            .query_map([], |row| {
+                let confirmed: Option<i64> = row.get(4)?;
+                let pending: u64 = row.get(5)?;
+                Ok(FollowerStatus {
+                    link: row.get(0)?,
+                    target: row.get(1)?,
+                    target_identity: row.get(2)?,
+                    seen_at: row.get(3)?,
+                    pending: confirmed.map(|_| pending),
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+    }
+    if meta::has_table(c, "_tidewater_link")? {
+        status.links = c
+            .prepare("SELECT link, source, source_identity, position, updated_at FROM _tidewater_link ORDER BY source")?
+            .query_map([], |row| {
+                Ok(LinkStatus {
+                    link: row.get(0)?,
+                    source: row.get(1)?,
+                    source_identity: row.get(2)?,
+                    position: row.get(3)?,
+                    updated_at: row.get(4)?,
+                    tables: vec![],
+                    held: vec![],
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        for link in &mut status.links {
+            link.tables = c
+                .prepare_cached("SELECT name, phase, reason FROM _tidewater_link_table WHERE link = ?1 ORDER BY name")?
+                .query_map([&link.link], |row| {
+                    Ok(TableStatus { name: row.get(0)?, phase: row.get(1)?, reason: row.get(2)? })
+                })?
+                .collect::<Result<_, _>>()?;
+        }
+    }
+    if meta::has_table(c, "_tidewater_journal")? {
+        status.journal = c
+            .prepare("SELECT run, count(*) FROM _tidewater_journal GROUP BY run ORDER BY min(id)")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+    }
+    Ok(status)
+}

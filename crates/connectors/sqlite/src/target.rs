@@ -1,0 +1,120 @@
+//! A SQLite database as a target.
+
+use crate::connection::{Access, Database, Open};
+use crate::worker::Worker;
+use crate::{create, ledger, schema, teardown};
+use async_trait::async_trait;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use tidewater_core::Result;
+use tidewater_core::apply::{Ledger, Prepared, TableLedger, Target, Writer, Written};
+use tidewater_core::capture::Survey;
+use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
+use tidewater_core::env::Env;
+use tidewater_core::transport::{Batch, Budget};
+use tidewater_core::verify::{Chunk, Part, Range, Scan};
+
+/// What lives on the connection's thread.
+pub(crate) struct State {
+    pub(crate) open: Open,
+    pub(crate) writer: Option<Writer>,
+    pub(crate) mappings: Arc<[Mapping]>,
+    /// By mapping: what writing its table needs to know. Made by `prepare`.
+    pub(crate) tables: Vec<crate::apply::TableWriter>,
+    /// Rows held, as the database has them.
+    pub(crate) held: HashSet<(String, Key)>,
+    /// The schema for which the engine's own triggers were made.
+    pub(crate) chained_at: Option<i64>,
+}
+
+/// A SQLite database as a target.
+pub struct SqliteTarget {
+    worker: Worker<State>,
+}
+
+impl SqliteTarget {
+    /// Opens it. With [`Access::Read`] it can be scanned and planned for, but not written to.
+    pub fn open(database: &Database, access: Access, env: &Env) -> Result<Self> {
+        let state = State {
+            open: Open::new(database, access, env)?,
+            writer: None,
+            mappings: Arc::new([]),
+            tables: vec![],
+            held: HashSet::new(),
+            chained_at: None,
+        };
+        Ok(Self { worker: Worker::start(state) })
+    }
+
+    /// Puts back what a run replaced or deleted. Says how many rows.
+    pub async fn restore(&mut self, run: &str) -> Result<u64> {
+        let run = run.to_owned();
+        self.worker.call(move |s| crate::undo::restore(&s.open, &run)).await
+    }
+}
+
+#[async_trait]
+impl Scan for SqliteTarget {
+    async fn survey(&mut self) -> Result<Survey> {
+        self.worker
+            .call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e))))
+            .await
+    }
+
+    async fn count(&mut self, view: &View) -> Result<u64> {
+        let view = view.clone();
+        self.worker.call(move |s| s.open.count(&view)).await
+    }
+
+    async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {
+        let (view, range) = (view.clone(), range.clone());
+        self.worker.call(move |s| s.open.part(&view, &range, rows_max)).await
+    }
+
+    async fn hash(&mut self, view: &View, range: &Range) -> Result<RangeHash> {
+        let (view, range) = (view.clone(), range.clone());
+        self.worker.call(move |s| s.open.hash(&view, &range)).await
+    }
+
+    async fn list(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Vec<(Key, RowHash)>> {
+        let (view, range) = (view.clone(), range.clone());
+        self.worker.call(move |s| s.open.list(&view, &range, rows_max)).await
+    }
+
+    async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
+        let (view, after) = (view.clone(), after.cloned());
+        self.worker.call(move |s| s.open.chunk(&view, after.as_ref(), budget)).await
+    }
+
+    async fn fetch(&mut self, view: &View, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Row>>> {
+        let (view, keys) = (view.clone(), keys.to_vec());
+        self.worker.call(move |s| s.open.fetch(&view, &keys, bytes_max)).await
+    }
+}
+
+#[async_trait]
+impl Target for SqliteTarget {
+    async fn ledger(&mut self, writer: &Writer) -> Result<Ledger> {
+        let writer = writer.clone();
+        self.worker.call(move |s| ledger::read(s, writer)).await
+    }
+
+    async fn prepare(&mut self, mappings: Arc<[Mapping]>, tables: &[Table], create: bool) -> Result<Prepared> {
+        let tables = tables.to_vec();
+        self.worker.call(move |s| create::prepare(s, mappings, &tables, create)).await
+    }
+
+    async fn record(&mut self, position: Option<&Position>, tables: &BTreeMap<String, TableLedger>) -> Result<()> {
+        let (position, tables) = (position.cloned(), tables.clone());
+        self.worker.call(move |s| ledger::record(s, position.as_ref(), &tables)).await
+    }
+
+    async fn write(&mut self, batch: Batch) -> Result<Written> {
+        self.worker.call(move |s| s.write(&batch)).await
+    }
+
+    async fn leave(&mut self, link: &str) -> Result<Vec<String>> {
+        let link = link.to_owned();
+        self.worker.call(move |s| s.open.write(|c| teardown::target(c, &link).map_err(|e| s.open.explain(e)))).await
+    }
+}

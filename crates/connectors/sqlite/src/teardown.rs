@@ -1,0 +1,86 @@
+//! Taking out what we put into a database. The user's rows stay.
+
+use crate::meta::{self, PREFIX, SOURCE_TABLES, TARGET_TABLES};
+use crate::sql::quote;
+use rusqlite::Connection;
+
+/// Takes out one link's part at its source; with the last link, everything.
+pub(crate) fn source(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>> {
+    let mut gone = Vec::new();
+    if !meta::has_table(c, "_tidewater_reader")? {
+        return Ok(gone);
+    }
+    c.execute("DELETE FROM _tidewater_reader_table WHERE link = ?1", [link])?;
+    c.execute("DELETE FROM _tidewater_reader WHERE link = ?1", [link])?;
+    let unread: Vec<(i64, String)> = c
+        .prepare("SELECT id, name FROM _tidewater_table WHERE id NOT IN (SELECT tab FROM _tidewater_reader_table)")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (tab, name) in unread {
+        for suffix in ["i", "u", "d", "k", "bi", "bu"] {
+            c.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", quote(&format!("{PREFIX}{tab}_{suffix}"))))?;
+        }
+        c.execute("DELETE FROM _tidewater_table WHERE id = ?1", [tab])?;
+        gone.push(format!("triggers on {name}"));
+    }
+    let readers: i64 = c.query_row("SELECT count(*) FROM _tidewater_reader", [], |row| row.get(0))?;
+    if readers == 0 {
+        drop_tables(c, &SOURCE_TABLES)?;
+        gone.push("the change log".to_owned());
+    } else {
+        // The log's limit followed the slowest reader, which may have been this one.
+        c.execute("UPDATE _tidewater_control SET cookie = ?1", [meta::cookie(c)?])?;
+    }
+    last_leaves(c)?;
+    Ok(gone)
+}
+
+/// Takes out one link's part at its target; with the last link, everything.
+pub(crate) fn target(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>> {
+    let mut gone = Vec::new();
+    if !meta::has_table(c, "_tidewater_link")? {
+        if meta::has_table(c, "_tidewater_journal")? {
+            drop_tables(c, &["_tidewater_journal"])?;
+        }
+        return Ok(gone);
+    }
+    let tables: Vec<String> = c
+        .prepare("SELECT target FROM _tidewater_link_table WHERE link = ?1")?
+        .query_map([link], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for table in tables {
+        for name in protection_names(&table) {
+            c.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", quote(&name)))?;
+        }
+    }
+    for part in ["_tidewater_link_table", "_tidewater_held", "_tidewater_link"] {
+        c.execute(&format!("DELETE FROM {part} WHERE link = ?1"), [link])?;
+    }
+    let links: i64 = c.query_row("SELECT count(*) FROM _tidewater_link", [], |row| row.get(0))?;
+    if links == 0 {
+        drop_tables(c, &TARGET_TABLES)?;
+        gone.push("positions, held rows and journal".to_owned());
+    }
+    last_leaves(c)?;
+    Ok(gone)
+}
+
+/// The triggers that keep other programs from writing a table.
+pub(crate) fn protection_names(table: &str) -> [String; 3] {
+    ["i", "u", "d"].map(|event| format!("{PREFIX}protect_{event}_{table}"))
+}
+
+/// The control row goes when neither part is left.
+fn last_leaves(c: &Connection) -> rusqlite::Result<()> {
+    if !meta::has_table(c, "_tidewater_reader")? && !meta::has_table(c, "_tidewater_link")? {
+        drop_tables(c, &["_tidewater_control"])?;
+    }
+    Ok(())
+}
+
+fn drop_tables(c: &Connection, names: &[&str]) -> rusqlite::Result<()> {
+    for name in names {
+        c.execute_batch(&format!("DROP TABLE IF EXISTS {name}"))?;
+    }
+    Ok(())
+}

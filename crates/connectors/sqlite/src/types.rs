@@ -1,0 +1,67 @@
+//! Values between SQLite and the core. SQLite has five kinds; each becomes one of ours and comes back the same.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Row as SqlRow, Statement, ToSql};
+use std::borrow::Cow;
+use tidewater_core::change::Value;
+
+/// A value as SQLite holds it. Text that is not UTF-8 stays what it is.
+pub(crate) fn value(from: ValueRef<'_>) -> Value<'_> {
+    match from {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(v) => Value::I64(v),
+        ValueRef::Real(v) => Value::F64(v),
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Value::Text(Cow::Borrowed(text)),
+            Err(_) => Value::RawText(Cow::Borrowed(bytes)),
+        },
+        ValueRef::Blob(bytes) => Value::Bytes(Cow::Borrowed(bytes)),
+    }
+}
+
+/// A column of a result row.
+pub(crate) fn column<'r>(row: &'r SqlRow<'_>, at: usize) -> rusqlite::Result<Value<'r>> {
+    Ok(value(row.get_ref(at)?))
+}
+
+/// The same, with values over the limit left out. The second part says whether it was.
+pub(crate) fn limited<'r>(row: &'r SqlRow<'_>, at: usize, max: Option<u64>) -> rusqlite::Result<(Value<'r>, bool)> {
+    let from = row.get_ref(at)?;
+    let length = match from {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
+        _ => 0,
+    };
+    if max.is_some_and(|max| length > max) { Ok((Value::Null, true)) } else { Ok((value(from), false)) }
+}
+
+struct Bound<'v>(&'v Value<'v>);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Value::Bool(v) => ToSqlOutput::Borrowed(ValueRef::Integer(i64::from(*v))),
+            Value::I64(v) => ToSqlOutput::Borrowed(ValueRef::Integer(*v)),
+            Value::F64(v) => ToSqlOutput::Borrowed(ValueRef::Real(*v)),
+            Value::Text(v) | Value::Json(v) => ToSqlOutput::Borrowed(ValueRef::Text(v.as_bytes())),
+            Value::RawText(v) => ToSqlOutput::Borrowed(ValueRef::Text(v)),
+            Value::Bytes(v) => ToSqlOutput::Borrowed(ValueRef::Blob(v)),
+            other => {
+                let what = format!("no SQLite form for {other:?} is defined yet");
+                return Err(rusqlite::Error::ToSqlConversionFailure(what.into()));
+            }
+        })
+    }
+}
+
+/// Binds values to the parameters of a statement, from `first` (1-based) on.
+pub(crate) fn bind<'v>(
+    statement: &mut Statement<'_>,
+    first: usize,
+    values: impl IntoIterator<Item = Value<'v>>,
+) -> rusqlite::Result<()> {
+    for (at, value) in values.into_iter().enumerate() {
+        statement.raw_bind_parameter(first + at, Bound(&value))?;
+    }
+    Ok(())
+}

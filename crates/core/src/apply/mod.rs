@@ -1,0 +1,146 @@
+//! Write a target: what a connector must do so that each change takes effect exactly once.
+//!
+//! Contract. A target MUST store a batch's progress in the same transaction as its rows, and MUST refuse a batch
+//! whose position does not follow the one stored. It MUST NOT answer [`Durability::Durable`] before the batch
+//! survives a crash of the machine. A row it cannot write it MUST hold by key, in the same transaction, and go on.
+//! It writes without the user's triggers and foreign-key actions: their effects arrive as changes of their own.
+//! Every method is cancel-safe.
+
+mod memory;
+
+pub use memory::MemoryTarget;
+
+use crate::change::{Key, Mapping, Position, Table};
+use crate::error::Result;
+use crate::link::Existing;
+use crate::transport::Batch;
+use crate::verify::Scan;
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Who writes: what a target keeps about one link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writer {
+    /// The link.
+    pub link: String,
+    /// The source, as people know it.
+    pub source: String,
+    /// The source's identity.
+    pub source_identity: String,
+    /// What first contact may do.
+    pub existing: Existing,
+    /// Whether programs other than the engine are kept from writing the target's tables.
+    pub protect: bool,
+    /// The user's triggers that do run when the engine writes.
+    pub run_triggers: Vec<String>,
+}
+
+/// What a target knows about one link.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// How far it came; `None` before the first copy began.
+    pub position: Option<Position>,
+    /// What first contact was allowed to do.
+    pub existing: Existing,
+    /// By the table's name at the source.
+    pub tables: BTreeMap<String, TableLedger>,
+    /// Rows that could not be written.
+    pub held: Vec<Held>,
+}
+
+/// What a target knows about one table of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableLedger {
+    /// The digest of the mapping under which it was copied.
+    pub digest: String,
+    /// Where it stands.
+    pub phase: Phase,
+}
+
+/// Where one table of a link stands. Durable at the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Set when the first copy begins, and with every chunk: everything up to this key is there.
+    Copying(Option<Key>),
+    /// Set by first contact, where the target's table held rows already: it is compared under the policy chosen.
+    Meeting,
+    /// Set when the whole table may differ from the source (position lost, capture removed, scope changed).
+    Comparing,
+    /// Set with the last chunk of a copy or comparison: changes are followed.
+    Following,
+    /// Set by the link when the schema drifted; the text says what would mend it. Ends when it is mended.
+    Halted(String),
+}
+
+/// A row that could not be written. Its contents are read again from the source when it is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The table's name at the source.
+    pub table: String,
+    /// The row's key.
+    pub key: Key,
+    /// What the target said.
+    pub reason: String,
+}
+
+/// What a batch did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows inserted or replaced.
+    pub upserts: u64,
+    /// Rows deleted or marked.
+    pub deletes: u64,
+    /// Rows that were replaced or deleted and entered the journal.
+    pub journaled: u64,
+    /// Rows that stayed as they were, under [`crate::transport::Mode::KeepExisting`].
+    pub kept: u64,
+    /// Rows that could not be written and are held.
+    pub held: Vec<Held>,
+    /// Rows held before that are now written.
+    pub released: u64,
+    /// Rows that refer to a parent that is not there.
+    pub dangling: u64,
+    /// Whether it survives a crash.
+    pub durability: Durability,
+}
+
+/// Whether what was written survives a crash of the machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// It does: the position may be confirmed to the source.
+    Durable,
+    /// Not yet: nothing may be confirmed.
+    #[default]
+    Accepted,
+}
+
+/// What [`Target::prepare`] did, or found that it must not do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prepared {
+    /// Tables that were created.
+    pub created: Vec<String>,
+    /// Columns that were added: table, column.
+    pub added: Vec<(String, String)>,
+    /// By index of the mapping: why the table cannot be written, and the DDL that would mend it.
+    pub unfit: BTreeMap<usize, String>,
+}
+
+/// A target of changes.
+#[async_trait]
+pub trait Target: Scan {
+    /// What is known about this link. Writes nothing.
+    async fn ledger(&mut self, writer: &Writer) -> Result<Ledger>;
+
+    /// Says how the mapped tables fit, and with `create` makes what is missing: tables, added columns, protection.
+    async fn prepare(&mut self, mappings: Arc<[Mapping]>, tables: &[Table], create: bool) -> Result<Prepared>;
+
+    /// Records phases of tables, and the link's position when it is begun or taken up anew. One transaction.
+    async fn record(&mut self, position: Option<&Position>, tables: &BTreeMap<String, TableLedger>) -> Result<()>;
+
+    /// Writes a batch and its progress in one transaction.
+    async fn write(&mut self, batch: Batch) -> Result<Written>;
+
+    /// Takes out everything that the link put there but the rows; says what.
+    async fn leave(&mut self, link: &str) -> Result<Vec<String>>;
+}

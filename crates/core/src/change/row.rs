@@ -1,0 +1,106 @@
+//! A row at rest: its values in the canonical encoding, one after the other, in one allocation.
+
+use super::encoding::{DecodeError, decode_value, encode_value};
+use super::hash::RowHash;
+use super::value::Value;
+use std::fmt;
+
+/// The values of some columns in a fixed order, encoded. Equal rows are equal bytes.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Row(Box<[u8]>);
+
+/// The values of the key columns, in key order.
+pub type Key = Row;
+
+impl Row {
+    /// Encodes `values`.
+    pub fn new<'a>(values: impl IntoIterator<Item = Value<'a>>) -> Self {
+        let mut builder = RowBuilder::default();
+        for value in values {
+            builder.push(&value);
+        }
+        builder.take()
+    }
+
+    /// Takes bytes that come from outside, and checks that they are a canonical row of `columns` values.
+    pub fn from_bytes(bytes: &[u8], columns: usize) -> Result<Self, DecodeError> {
+        let mut rest = bytes;
+        for _ in 0..columns {
+            decode_value(&mut rest)?;
+        }
+        if rest.is_empty() { Ok(Self(bytes.into())) } else { Err(DecodeError::Trailing) }
+    }
+
+    /// The encoding.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The values in order. A row is checked when it is made, so decoding cannot fail here.
+    pub fn values(&self) -> impl Iterator<Item = Value<'_>> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || if rest.is_empty() { None } else { decode_value(&mut rest).ok() })
+    }
+
+    /// The values at `columns` as a row of their own; `columns` in any order.
+    #[must_use]
+    pub fn pick(&self, columns: &[usize]) -> Row {
+        if let [only] = columns {
+            return self.values().nth(*only).into_iter().collect();
+        }
+        let values: Vec<Value<'_>> = self.values().collect();
+        columns.iter().filter_map(|at| values.get(*at).cloned()).collect()
+    }
+
+    /// The hash of the encoding.
+    pub fn hash(&self) -> RowHash {
+        RowHash::of(&self.0)
+    }
+}
+
+impl<'a> FromIterator<Value<'a>> for Row {
+    fn from_iter<I: IntoIterator<Item = Value<'a>>>(values: I) -> Self {
+        Self::new(values)
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.values()).finish()
+    }
+}
+
+impl fmt::Display for Row {
+    /// For people: `7`, or `7, 'b'` for a composite key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<String> = self.values().map(|v| v.to_string()).collect();
+        f.write_str(&shown.join(", "))
+    }
+}
+
+/// Builds rows one after the other, reusing its buffer.
+#[derive(Debug, Default)]
+pub struct RowBuilder {
+    buffer: Vec<u8>,
+}
+
+impl RowBuilder {
+    /// Appends one value.
+    pub fn push(&mut self, value: &Value<'_>) {
+        encode_value(value, &mut self.buffer);
+    }
+
+    /// The row so far; the builder starts afresh.
+    pub fn take(&mut self) -> Row {
+        let row = Row(self.buffer.as_slice().into());
+        self.buffer.clear();
+        row
+    }
+
+    /// The hash of the row so far, without making a row of it; the builder starts afresh.
+    pub fn take_hash(&mut self) -> RowHash {
+        let hash = RowHash::of(&self.buffer);
+        self.buffer.clear();
+        hash
+    }
+}

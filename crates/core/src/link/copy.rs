@@ -1,0 +1,272 @@
+//! First copies and comparisons: a table at a time, a chunk at a time, each chunk with its progress in the
+//! target's transaction, so that an interruption resumes at the chunk.
+
+use super::first_contact::Existing;
+use super::session::{Outcome, Session};
+use super::state::State;
+use crate::apply::{Phase, Target, Written};
+use crate::change::{Change, Key, Mapping, Op};
+use crate::env::Env;
+use crate::error::{Error, Kind, Result, code};
+use crate::transport::{Batch, Mode, Pace, Progress};
+use crate::verify::{Chunk, Comparison, Difference, DifferenceKind};
+use std::time::Duration;
+
+/// What a comparison may do to the target.
+#[derive(Debug, Clone, Copy)]
+struct Policy {
+    differs: bool,
+    extra: bool,
+    mode_keep: bool,
+}
+
+impl Session<'_> {
+    /// Brings every table that is not yet followed to that point.
+    pub(super) async fn copy_all(&mut self) -> Result<()> {
+        for at in 0..self.mappings.len() {
+            match self.phases[at].clone() {
+                Phase::Copying(after) => {
+                    self.tell(&State::Copying);
+                    self.copy(at, after, true).await?;
+                }
+                Phase::Meeting => {
+                    self.tell(&State::Comparing);
+                    let policy = Policy::first_contact(self.ledger.existing);
+                    self.compare(at, policy, true).await?;
+                }
+                Phase::Comparing => {
+                    self.tell(&State::Comparing);
+                    self.refuse_emptied(at).await?;
+                    let policy = Policy::recovery(self.ledger.existing);
+                    self.compare(at, policy, true).await?;
+                }
+                Phase::Following | Phase::Halted(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Compare and copy, once, leaving nothing behind but rows.
+    pub(super) async fn once(&mut self) -> Result<Outcome> {
+        let fit = self.target.prepare(self.mappings.clone(), &self.tables, false).await?;
+        for (at, mapping) in self.mappings.clone().iter().enumerate() {
+            let created = fit.created.contains(&mapping.target.table);
+            if let Some(why) = fit.unfit.get(&at) {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    code::COLUMNS_DIFFER,
+                    format!("{}: the table {} does not fit", self.plan.target_name, mapping.target.table),
+                )
+                .meaning(why.clone())
+                .remedy("Nothing was written. Mend the target's table, or leave the table out with --tables."));
+            }
+            let empty = created || self.target.count(&mapping.target).await? == 0;
+            self.phases[at] = if empty { Phase::Copying(None) } else { Phase::Meeting };
+        }
+        self.ledger.tables.clear();
+        self.refuse_collisions(&self.phases.clone()).await?;
+        let made = self.target.prepare(self.mappings.clone(), &self.tables, true).await?;
+        self.report.created.extend(made.created);
+        for at in 0..self.mappings.len() {
+            if self.phases[at] == Phase::Meeting {
+                self.tell(&State::Comparing);
+                self.compare(at, Policy::first_contact(self.settings.existing), false).await?;
+            } else {
+                self.tell(&State::Copying);
+                self.copy(at, None, false).await?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Copies a table. The next chunk is read while this one is written.
+    async fn copy(&mut self, at: usize, after: Option<Key>, ledger: bool) -> Result<()> {
+        let mapping = self.mappings[at].clone();
+        let total = self.source.count(&mapping.source).await?;
+        let mut done = if after.is_some() { self.target.count(&mapping.target).await? } else { 0 };
+        let mut chunk = self.source.chunk(&mapping.source, after.as_ref(), self.budget()).await?;
+        loop {
+            self.check_stop()?;
+            let rows = chunk.rows.len();
+            let through = chunk.through.clone();
+            self.report.left_out += chunk.left_out;
+            let batch = copied(at, &mapping, chunk, ledger);
+            let budget = self.budget();
+            let (written, next) = match &through {
+                Some(key) => {
+                    let (written, next) = tokio::join!(
+                        timed_write(self.env, &mut self.target, batch),
+                        self.source.chunk(&mapping.source, Some(key), budget)
+                    );
+                    (written?, Some(next?))
+                }
+                None => (timed_write(self.env, &mut self.target, batch).await?, None),
+            };
+            self.learn(rows, written.1);
+            self.note_held(&written.0, ledger)?;
+            self.report.copied += written.0.upserts;
+            self.report.journal(&written.0);
+            done += rows as u64;
+            self.progress(&mapping.source.table, done, total.max(done));
+            self.throttle(rows as u64).await;
+            match next {
+                Some(next) => chunk = next,
+                None => break,
+            }
+        }
+        self.phases[at] = Phase::Following;
+        Ok(())
+    }
+
+    /// Compares a table and mends the target as the policy allows.
+    async fn compare(&mut self, at: usize, policy: Policy, ledger: bool) -> Result<()> {
+        let mapping = self.mappings[at].clone();
+        let total = self.source.count(&mapping.source).await?;
+        let mut comparison = Comparison::default();
+        let mut done = 0;
+        while let Some(step) = comparison.step(&mapping, &mut *self.source, &mut *self.target).await? {
+            self.check_stop()?;
+            done += step.source_rows;
+            self.report.compared += step.source_rows;
+            self.mend(at, &mapping, step.differences, policy, ledger).await?;
+            self.progress(&mapping.source.table, done, total.max(done));
+        }
+        self.phases[at] = Phase::Following;
+        if ledger {
+            let tables = self.ledger_tables(|other| other == at);
+            self.target.record(None, &tables).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends rows that differ, as they stand at the source now.
+    async fn mend(
+        &mut self,
+        at: usize,
+        mapping: &Mapping,
+        differences: Vec<Difference>,
+        policy: Policy,
+        ledger: bool,
+    ) -> Result<()> {
+        let (mut fetched, mut deleted) = (Vec::new(), Vec::new());
+        for difference in differences {
+            match difference.kind {
+                DifferenceKind::Missing => fetched.push(difference.key),
+                DifferenceKind::Differs if policy.differs => fetched.push(difference.key),
+                DifferenceKind::Differs => self.report.kept += 1,
+                DifferenceKind::Extra if policy.extra => deleted.push(difference.key),
+                DifferenceKind::Extra => self.report.left += 1,
+            }
+        }
+        let mode = match policy.mode_keep {
+            true => Mode::KeepExisting,
+            false => Mode::Journal { run: self.report.run.clone() },
+        };
+        let batch = |changes| Batch { changes, progress: Progress::None, settled: false, mode: mode.clone() };
+        if !deleted.is_empty() {
+            // Rows are taken away first: a row that comes may need a unique value that one of them holds.
+            let deletes = deleted.into_iter().map(|key| Change { table: at, key, op: Op::Delete }).collect();
+            let written = self.target.write(batch(deletes)).await?;
+            self.report.removed += written.deletes;
+            self.report.journal(&written);
+        }
+        let mut keys = &fetched[..];
+        while !keys.is_empty() {
+            self.check_stop()?;
+            let rows = self.source.fetch(&mapping.source, keys, Pace::BYTES_MAX).await?;
+            let (now, later) = keys.split_at(rows.len().clamp(1, keys.len()));
+            keys = later;
+            let present = now.iter().zip(rows).filter_map(|(key, row)| Some((key.clone(), row?)));
+            let changes: Vec<Change> =
+                present.map(|(key, row)| Change { table: at, key, op: Op::Upsert(row) }).collect();
+            let count = changes.len() as u64;
+            let written = self.target.write(batch(changes)).await?;
+            self.note_held(&written, ledger)?;
+            self.report.mended += written.upserts;
+            self.report.kept += written.kept;
+            self.report.journal(&written);
+            self.throttle(count).await;
+        }
+        Ok(())
+    }
+
+    /// A source table that is empty, against a target table that is not: more likely an accident than a wish.
+    async fn refuse_emptied(&mut self, at: usize) -> Result<()> {
+        let mapping = self.mappings[at].clone();
+        if self.ledger.existing == Existing::Mirror
+            || self.source.count(&mapping.source).await? > 0
+            || self.target.count(&mapping.target).await? == 0
+        {
+            return Ok(());
+        }
+        Err(source_empty(&self.plan.source_name, &self.plan.target_name, &mapping))
+    }
+
+    /// Without a ledger a row that cannot be written has no place to be held: then it is an error.
+    pub(super) fn note_held(&mut self, written: &Written, ledger: bool) -> Result<()> {
+        if let (false, Some(held)) = (ledger, written.held.first()) {
+            return Err(Error::new(
+                Kind::Data,
+                code::ROW_HELD,
+                format!("{} key {} could not be written: {}", held.table, held.key, held.reason),
+            )
+            .meaning("The rows before it are there; nothing was replaced without a journal entry.")
+            .remedy("Mend the row at the source or the constraint at the target, and run the command again."));
+        }
+        Ok(())
+    }
+
+    pub(super) fn learn(&mut self, rows: usize, took: Duration) {
+        self.pace.learn(rows, took);
+    }
+}
+
+impl Policy {
+    fn first_contact(existing: Existing) -> Self {
+        match existing {
+            // Everything was equal when it was looked at: what differs now was changed at the source since.
+            Existing::Refuse | Existing::Mirror => Self { differs: true, extra: true, mode_keep: false },
+            Existing::Keep => Self { differs: false, extra: false, mode_keep: true },
+            Existing::Overwrite => Self { differs: true, extra: false, mode_keep: false },
+        }
+    }
+
+    /// After a lost position. Rows only at the target are deletes that were missed, unless first contact let
+    /// rows of the target's own stay: those cannot be told from deletes, and stay.
+    fn recovery(existing: Existing) -> Self {
+        let extra = matches!(existing, Existing::Refuse | Existing::Mirror);
+        Self { differs: true, extra, mode_keep: false }
+    }
+}
+
+/// The refusal to empty a target.
+pub(super) fn source_empty(source: &str, target: &str, mapping: &Mapping) -> Error {
+    Error::new(
+        Kind::Conflict,
+        code::SOURCE_EMPTY,
+        format!("{} is empty at {source}, and {} is not at {target}", mapping.source.table, mapping.target.table),
+    )
+    .meaning("Going on would delete every row at the target. Nothing was deleted.")
+    .remedy("If the source was replaced by mistake, restore it. If the rows are to go, use --existing mirror.")
+}
+
+fn copied(at: usize, mapping: &Mapping, chunk: Chunk, ledger: bool) -> Batch {
+    let changes = chunk.rows.into_iter();
+    let changes = changes.map(|row| Change { table: at, key: row.pick(&mapping.source.key), op: Op::Upsert(row) });
+    let progress = match ledger {
+        true => Progress::Copied { table: at, through: chunk.through },
+        false => Progress::None,
+    };
+    Batch { changes: changes.collect(), progress, settled: false, mode: Mode::Replace }
+}
+
+/// Writes, and says how long it took.
+pub(super) async fn timed_write(
+    env: &Env,
+    target: &mut Box<dyn Target>,
+    batch: Batch,
+) -> Result<(Written, Duration)> {
+    let start = env.clock.monotonic();
+    let written = target.write(batch).await?;
+    Ok((written, env.clock.monotonic() - start))
+}

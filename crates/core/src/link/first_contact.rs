@@ -1,0 +1,118 @@
+//! First contact is safe: what the target holds is compared before anything is written.
+
+use super::session::Session;
+use crate::change::Mapping;
+use crate::error::{Error, Kind, Result, code};
+use crate::verify::{Comparison, DifferenceKind};
+
+/// What first contact may do to rows that the target has already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing: if any row would change, nothing is written.
+    #[default]
+    Refuse,
+    /// Add missing rows only.
+    Keep,
+    /// The source wins where both have the row; rows only at the target stay.
+    Overwrite,
+    /// As overwrite, and rows only at the target are deleted.
+    Mirror,
+}
+
+impl Existing {
+    /// The word in configuration, flags and ledgers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Existing::Refuse => "refuse",
+            Existing::Keep => "keep",
+            Existing::Overwrite => "overwrite",
+            Existing::Mirror => "mirror",
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Refuse, Self::Keep, Self::Overwrite, Self::Mirror].into_iter().find(|e| e.word() == word)
+    }
+}
+
+/// What a comparison counted in one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// The table at the source.
+    pub table: String,
+    /// Rows equal on both sides.
+    pub equal: u64,
+    /// Rows with other contents.
+    pub differ: u64,
+    /// Rows only at the source.
+    pub missing: u64,
+    /// Rows only at the target.
+    pub extra: u64,
+}
+
+impl Counts {
+    /// Whether the sync would change rows that the target has.
+    pub fn collides(&self) -> bool {
+        self.differ + self.extra > 0
+    }
+}
+
+impl Session<'_> {
+    /// Compares one table without writing.
+    pub(super) async fn count_differences(&mut self, mapping: &Mapping) -> Result<Counts> {
+        let mut counts = Counts { table: mapping.source.table.clone(), ..Counts::default() };
+        let total = self.source.count(&mapping.source).await?;
+        let mut comparison = Comparison::default();
+        let mut done = 0;
+        while let Some(step) = comparison.step(mapping, &mut *self.source, &mut *self.target).await? {
+            self.check_stop()?;
+            done += step.source_rows;
+            let mut differing_here = 0;
+            for difference in step.differences {
+                match difference.kind {
+                    DifferenceKind::Missing => counts.missing += 1,
+                    DifferenceKind::Differs => counts.differ += 1,
+                    DifferenceKind::Extra => counts.extra += 1,
+                }
+                differing_here += u64::from(difference.kind != DifferenceKind::Extra);
+            }
+            counts.equal += step.source_rows - differing_here;
+            self.progress(&mapping.source.table, done, total.max(done));
+        }
+        Ok(counts)
+    }
+
+    /// The refusal of first contact.
+    pub(super) fn refusal(&self, counts: &[Counts]) -> Error {
+        let (source, target) = (&self.plan.source_name, &self.plan.target_name);
+        let width = counts.iter().map(|c| c.table.chars().count()).max().unwrap_or(0);
+        let mut lines: Vec<String> = Vec::new();
+        for c in counts.iter().filter(|c| c.collides()) {
+            let mut line = format!("  {:width$}  {} equal", c.table, c.equal);
+            for (count, what) in [(c.differ, "differ"), (c.extra, "only in target"), (c.missing, "only in source")] {
+                if count > 0 {
+                    line.push_str(&format!("  {count} {what}"));
+                }
+            }
+            lines.push(line);
+        }
+        let differ: u64 = counts.iter().map(|c| c.differ).sum();
+        let extra: u64 = counts.iter().map(|c| c.extra).sum();
+        let stay = if extra == 1 { "1 stays" } else { &format!("{extra} stay") };
+        let deleted = if extra == 1 { "1 is deleted" } else { &format!("{extra} are deleted") };
+        Error::new(
+            Kind::Conflict,
+            code::FIRST_CONTACT_DIFFERS,
+            format!("{target} holds rows this sync would change (source {source} → target {target})"),
+        )
+        .meaning(lines.join("\n"))
+        .remedy(format!(
+            "Nothing was written. Choose what happens to them:\n\
+             \x20 --existing keep       add missing rows only\n\
+             \x20 --existing overwrite  the source wins the {differ}; the {stay}\n\
+             \x20 --existing mirror     as overwrite, and the {deleted}\n\
+             What is replaced or deleted is kept in the journal. Wrong direction? Swap the arguments."
+        ))
+    }
+}

@@ -1,0 +1,144 @@
+//! Following: changes are read, written with their position, and only then confirmed to the source.
+
+use super::copy::timed_write;
+use super::session::{Outcome, Session};
+use super::state::{Event, State};
+use super::Run;
+use crate::apply::{Durability, Phase};
+use crate::capture::Read;
+use crate::change::{Change, Op, Transaction};
+use crate::error::Result;
+use crate::transport::{Batch, Mode, Pace, Progress, fold};
+use std::time::Duration;
+
+/// So many held rows are tried again at a time.
+const RETRIED_MAX: usize = 1_000;
+
+impl Session<'_> {
+    /// Follows the source until it is in step, or until stopped.
+    pub(super) async fn follow(&mut self) -> Result<Outcome> {
+        self.tell(&State::Following);
+        let watching = self.settings.run == Run::Watch;
+        let wait = if watching { self.settings.wait } else { Duration::ZERO };
+        let mut ahead = None;
+        let mut in_step = false;
+        self.retry_held().await?;
+        loop {
+            if self.stopped() {
+                return self.finish().await;
+            }
+            let read = match ahead.take() {
+                Some(read) => read,
+                None => self.source.read(&self.position, self.budget(), wait).await?,
+            };
+            match read {
+                Read::SchemaChanged => return Ok(Outcome::Again),
+                Read::Nothing => {
+                    if !in_step {
+                        self.source.confirm(&self.position, true).await?;
+                        self.tell(&State::InStep);
+                        in_step = true;
+                    }
+                    if !watching {
+                        return self.finish().await;
+                    }
+                }
+                Read::Changes(transaction) => {
+                    let settled = transaction.settled;
+                    if in_step {
+                        self.tell(&State::Following);
+                        in_step = false;
+                    }
+                    ahead = self.apply(transaction).await?;
+                    if settled {
+                        self.retry_held().await?;
+                        if !watching {
+                            return self.finish().await;
+                        }
+                        self.rest(self.settings.every).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes one transaction. Where more is waiting, it is read meanwhile.
+    async fn apply(&mut self, transaction: Transaction) -> Result<Option<Read>> {
+        let after = transaction.position.clone();
+        let (settled, oldest_ms) = (transaction.settled, transaction.oldest_ms);
+        self.report.left_out += transaction.left_out;
+        let halted = |change: &Change| matches!(self.phases[change.table], Phase::Halted(_));
+        let changes: Vec<Change> = fold([transaction]).into_iter().filter(|c| !halted(c)).collect();
+        let rows = changes.len();
+        let progress = Progress::Position { before: self.position.clone(), after: after.clone() };
+        let batch = Batch { changes, progress, settled, mode: Mode::Replace };
+        let (env, budget) = (self.env, self.budget());
+        let (written, ahead) = if settled {
+            (timed_write(env, &mut self.target, batch).await?, None)
+        } else {
+            let (written, ahead) = tokio::join!(
+                timed_write(env, &mut self.target, batch),
+                self.source.read(&after, budget, Duration::ZERO)
+            );
+            (written?, Some(ahead))
+        };
+        let (written, took) = written;
+        self.learn(rows, took);
+        self.position = after;
+        if written.durability == Durability::Durable {
+            self.source.confirm(&self.position, false).await?;
+        }
+        self.report.upserts += written.upserts;
+        self.report.deletes += written.deletes;
+        self.report.journal(&written);
+        self.ledger.held.extend(written.held.clone());
+        let lag_ms = oldest_ms.map(|oldest| self.env.clock.now_ms().saturating_sub(oldest).max(0));
+        self.event(Event::Applied { written: &written, lag_ms });
+        self.throttle(rows as u64).await;
+        ahead.transpose()
+    }
+
+    /// Rows that could not be written are read again and tried together: what stood in their way may be gone.
+    async fn retry_held(&mut self) -> Result<()> {
+        if self.ledger.held.is_empty() {
+            return Ok(());
+        }
+        for (at, mapping) in self.mappings.clone().iter().enumerate() {
+            let mine = self.ledger.held.iter().filter(|h| h.table == mapping.source.table).take(RETRIED_MAX);
+            let mut keys: Vec<_> = mine.map(|h| h.key.clone()).collect();
+            keys.sort();
+            keys.dedup();
+            let mut rest = &keys[..];
+            while !rest.is_empty() {
+                let rows = self.source.fetch(&mapping.source, rest, Pace::BYTES_MAX).await?;
+                let (now, later) = rest.split_at(rows.len().clamp(1, rest.len()));
+                rest = later;
+                let changes = now.iter().zip(rows).map(|(key, row)| Change {
+                    table: at,
+                    key: key.clone(),
+                    op: row.map_or(Op::Delete, Op::Upsert),
+                });
+                let batch =
+                    Batch { changes: changes.collect(), progress: Progress::None, settled: true, mode: Mode::Replace };
+                let written = self.target.write(batch).await?;
+                self.report.upserts += written.upserts;
+                self.report.deletes += written.deletes;
+            }
+        }
+        self.ledger.held = self.target.ledger(&self.writer()).await?.held;
+        Ok(())
+    }
+
+    /// Ends cleanly: the position is confirmed, so that the source keeps no more than it must.
+    async fn finish(&mut self) -> Result<Outcome> {
+        self.source.confirm(&self.position, true).await?;
+        self.report.held = self.target.ledger(&self.writer()).await?.held;
+        for (mapping, phase) in self.mappings.iter().zip(&self.phases) {
+            if let Phase::Halted(why) = phase {
+                self.report.halted.insert(mapping.source.table.clone(), why.clone());
+            }
+        }
+        self.tell(&State::InStep);
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,192 @@
+//! Runs one link: opens both ends, meets, copies, follows, tries again. The only place with control flow.
+//!
+//! Architecture invariants: only `link` retries; only durable positions are confirmed to the source; a link's
+//! failure is its own (several links share nothing). What is durable is the target's ledger: a link that was
+//! killed anywhere goes on from there. Tests: `tests/it/link.rs` on the doubles, and the connectors' own.
+
+mod check;
+mod copy;
+mod first_contact;
+mod follow;
+mod plan;
+mod report;
+mod retry;
+mod session;
+mod state;
+mod throttle;
+
+pub use check::{DifferingRow, NAMED_MAX, Verdict};
+pub use first_contact::{Counts, Existing};
+pub use plan::{Plan, PlannedTable, no_key_note};
+pub use report::Report;
+pub use retry::Backoff;
+pub use state::{Event, Observer, State, Unwatched};
+
+use crate::apply::Target;
+use crate::capture::Source;
+use crate::change::Scope;
+use crate::env::Env;
+use crate::error::{Error, Kind, Result, code};
+use async_trait::async_trait;
+use session::{Outcome, Session};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Opens the two ends of a link; again after each failure.
+#[async_trait]
+pub trait Ends: Send + Sync {
+    /// Opens the source.
+    async fn source(&self) -> Result<Box<dyn Source>>;
+    /// Opens the target.
+    async fn target(&self) -> Result<Box<dyn Target>>;
+    /// The source's name for people.
+    fn source_name(&self) -> String;
+    /// The target's name for people.
+    fn target_name(&self) -> String;
+}
+
+/// How long a link runs, and what it leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// Until the target is where the source stood; positions are kept for the next time.
+    UntilInStep,
+    /// Until stopped.
+    Watch,
+    /// Compare and copy, once; nothing is installed and no position kept.
+    Once,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The sync's name; part of the link's identity.
+    pub sync: String,
+    /// What is carried.
+    pub scope: Scope,
+    /// What first contact may do.
+    pub existing: Existing,
+    /// Whether programs other than the engine are kept from writing the target's tables.
+    pub protect: bool,
+    /// The user's triggers at the target that run when the engine writes.
+    pub run_triggers: Vec<String>,
+    /// At most this many rows a second.
+    pub rows_per_second_max: Option<u64>,
+    /// How long one wait for changes lasts; a stop is noticed after it at the latest.
+    pub wait: Duration,
+    /// How long the link rests between rounds; zero follows at once.
+    pub every: Duration,
+    /// How long it runs.
+    pub run: Run,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sync: "adhoc".to_owned(),
+            scope: Scope::default(),
+            existing: Existing::Refuse,
+            protect: false,
+            run_triggers: vec![],
+            rows_per_second_max: None,
+            wait: Duration::from_millis(500),
+            every: Duration::ZERO,
+            run: Run::UntilInStep,
+        }
+    }
+}
+
+/// One link.
+pub struct Link {
+    ends: Arc<dyn Ends>,
+    settings: Settings,
+    env: Env,
+    observer: Arc<dyn Observer>,
+    stop: watch::Receiver<bool>,
+    /// Whether both ends were open once.
+    opened: bool,
+}
+
+impl Link {
+    /// A link between two ends. It stops, with nothing half-done, when `stop` becomes true.
+    pub fn new(
+        ends: Arc<dyn Ends>,
+        settings: Settings,
+        env: Env,
+        observer: Arc<dyn Observer>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { ends, settings, env, observer, stop, opened: false }
+    }
+
+    /// Runs it. Retries what may pass by itself: for ever while watching, a few times otherwise.
+    pub async fn run(&mut self) -> Result<Report> {
+        let start = self.env.clock.monotonic();
+        let mut backoff = Backoff::default();
+        let mut report = Report::default();
+        loop {
+            let before = report.work();
+            let outcome = self.attempt(&mut report).await;
+            if report.work() > before {
+                backoff.reset();
+            }
+            report.seconds = (self.env.clock.monotonic() - start).as_secs_f64();
+            match outcome {
+                Ok(Outcome::Again) => {}
+                Ok(Outcome::Done) => break,
+                Err(_) if self.stopped() => break,
+                Err(error) => self.pause_after(error, &mut backoff).await?,
+            }
+            if self.stopped() {
+                break;
+            }
+        }
+        self.tell(&State::Stopped);
+        Ok(report)
+    }
+
+    /// What a run would do. Writes nothing.
+    pub async fn plan(&mut self) -> Result<Plan> {
+        let mut report = Report::default();
+        let mut session = Session::open(self, &mut report).await?;
+        session.survey_plan().await
+    }
+
+    async fn attempt(&mut self, report: &mut Report) -> Result<Outcome> {
+        self.tell(&State::Starting);
+        let mut session = Session::open(self, report).await?;
+        if session.settings.run == Run::Once {
+            return session.once().await;
+        }
+        session.meet().await?;
+        session.copy_all().await?;
+        session.follow().await
+    }
+
+    async fn pause_after(&mut self, error: Error, backoff: &mut Backoff) -> Result<()> {
+        // What was never there is a mistake in the command, not something that passes.
+        let never_there = error.code == code::MISSING && !self.opened;
+        let retried = matches!(error.kind, Kind::Unavailable | Kind::Lost) && !never_there;
+        let watching = self.settings.run == Run::Watch;
+        if !retried || (!watching && backoff.failures() + 1 >= Backoff::TRIES_MAX) {
+            return Err(error);
+        }
+        tracing::info!(code = %error.code, what = %error.what, "trying again");
+        self.tell(&State::Waiting(error.to_string()));
+        let wait = backoff.next(&self.env);
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = self.env.clock.sleep(wait) => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        Ok(())
+    }
+
+    fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    fn tell(&self, state: &State) {
+        self.observer.on(&self.settings.sync, Event::State(state));
+    }
+}

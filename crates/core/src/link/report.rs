@@ -1,0 +1,75 @@
+//! What a link did, for summaries.
+
+use crate::apply::{Held, Written};
+use std::collections::BTreeMap;
+
+/// What one run of a link did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Report {
+    /// The link's identity.
+    pub link: String,
+    /// Tables carried, by name at the source.
+    pub tables: Vec<String>,
+    /// Tables not carried, with the reason.
+    pub skipped: Vec<(String, String)>,
+    /// Tables created at the target.
+    pub created: Vec<String>,
+    /// Columns added at the target.
+    pub added: Vec<(String, String)>,
+    /// What was installed in the source.
+    pub installed: Vec<String>,
+    /// Rows copied in first copies.
+    pub copied: u64,
+    /// Rows found equal, and rows mended, by comparisons.
+    pub compared: u64,
+    /// Rows written because a comparison found them missing or different.
+    pub mended: u64,
+    /// Rows deleted because a comparison found them only at the target.
+    pub removed: u64,
+    /// Rows that stood only at the target and were left there.
+    pub left: u64,
+    /// Rows that differed and stayed as they were, by choice.
+    pub kept: u64,
+    /// Changes applied: inserts and updates.
+    pub upserts: u64,
+    /// Changes applied: deletes.
+    pub deletes: u64,
+    /// Rows that entered the journal, under `run`.
+    pub journaled: u64,
+    /// The run's name in the journal.
+    pub run: String,
+    /// Rows that could not be written, now.
+    pub held: Vec<Held>,
+    /// Tables halted, with what would mend them.
+    pub halted: BTreeMap<String, String>,
+    /// References to rows that are not there, seen while applying.
+    pub dangling: u64,
+    /// Values over the size limit, which are NULL at the target.
+    pub left_out: u64,
+    /// Things a person should know.
+    pub notices: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Whether a person should look.
+    pub fn needs_attention(&self) -> bool {
+        !self.held.is_empty() || !self.halted.is_empty()
+    }
+
+    /// Changes applied.
+    pub fn changes(&self) -> u64 {
+        self.upserts + self.deletes
+    }
+
+    /// Rows handled so far: grows whenever something was achieved.
+    pub(super) fn work(&self) -> u64 {
+        self.copied + self.compared + self.mended + self.removed + self.changes()
+    }
+
+    pub(super) fn journal(&mut self, written: &Written) {
+        self.journaled += written.journaled;
+        self.dangling += written.dangling;
+    }
+}

@@ -1,0 +1,334 @@
+//! One attempt of a link: both ends open, the tables resolved, every table in a known phase.
+
+use super::first_contact::Existing;
+use super::state::{Event, Observer, State};
+use super::throttle::Throttle;
+use super::{Link, Report, Settings};
+use crate::apply::{Ledger, Phase, TableLedger, Target, Writer};
+use crate::capture::{Reader, Resumed, Source, Survey};
+use crate::change::{Mapping, Position, Table};
+use crate::env::Env;
+use crate::error::{Error, Kind, Result, code};
+use crate::transport::{Budget, Pace};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// There is nothing more to do.
+    Done,
+    /// The schema changed: look again.
+    Again,
+}
+
+/// Both ends, open, and what is known about them.
+pub(super) struct Session<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) env: &'a Env,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) report: &'a mut Report,
+    pub(super) source: Box<dyn Source>,
+    pub(super) target: Box<dyn Target>,
+    pub(super) plan: Names,
+    pub(super) source_survey: Survey,
+    pub(super) mappings: Arc<[Mapping]>,
+    pub(super) tables: Vec<Table>,
+    pub(super) ledger: Ledger,
+    /// By mapping; the truth is the target's ledger, this is its copy.
+    pub(super) phases: Vec<Phase>,
+    pub(super) position: Position,
+    pub(super) throttle: Throttle,
+    pub(super) pace: Pace,
+    observer: &'a dyn Observer,
+    reader: Reader,
+    writer: Writer,
+}
+
+/// The ends' names for people.
+pub(super) struct Names {
+    pub(super) source_name: String,
+    pub(super) target_name: String,
+}
+
+impl<'a> Session<'a> {
+    /// Opens both ends and resolves the scope. Writes nothing.
+    pub(super) async fn open(link: &'a mut Link, report: &'a mut Report) -> Result<Session<'a>> {
+        let names = Names { source_name: link.ends.source_name(), target_name: link.ends.target_name() };
+        let mut source = link.ends.source().await?;
+        let source_survey = source.survey().await?;
+        let mut target = link.ends.target().await?;
+        let target_survey = target.survey().await?;
+        refuse_reversal(&source_survey, &target_survey, &names)?;
+        let (tables, mappings) = resolve(&link.settings, &source_survey, &names)?;
+        let identity = format!("{}|{}|{}", link.settings.sync, source_survey.identity, target_survey.identity);
+        let id = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
+        let writer = Writer {
+            link: id.clone(),
+            source: names.source_name.clone(),
+            source_identity: source_survey.identity.clone(),
+            existing: link.settings.existing,
+            protect: link.settings.protect,
+            run_triggers: link.settings.run_triggers.clone(),
+        };
+        let reader = Reader {
+            link: id.clone(),
+            target: names.target_name.clone(),
+            target_identity: target_survey.identity.clone(),
+        };
+        let ledger = target.ledger(&writer).await?;
+        link.opened = true;
+        report.link = id;
+        report.tables = tables.iter().map(|t| t.name.clone()).collect();
+        report.skipped = source_survey.skipped.clone();
+        report.halted.clear();
+        if report.run.is_empty() {
+            report.run = link.env.token()[..12].to_owned();
+        }
+        Ok(Session {
+            settings: &link.settings,
+            env: &link.env,
+            stop: link.stop.clone(),
+            report,
+            source,
+            target,
+            plan: names,
+            source_survey,
+            phases: vec![Phase::Following; mappings.len()],
+            mappings,
+            tables,
+            position: ledger.position.clone().unwrap_or_default(),
+            ledger,
+            throttle: Throttle::new(link.settings.rows_per_second_max),
+            pace: Pace::default(),
+            observer: &*link.observer,
+            reader,
+            writer,
+        })
+    }
+
+    /// First contact, or taking up where the link was: decides every table's phase and records it.
+    pub(super) async fn meet(&mut self) -> Result<()> {
+        let fit = self.target.prepare(self.mappings.clone(), &self.tables, false).await?;
+        let mut phases = Vec::new();
+        for (at, mapping) in self.mappings.clone().iter().enumerate() {
+            let created = fit.created.contains(&mapping.target.table);
+            phases.push(self.phase_of(mapping, created, fit.unfit.get(&at)).await?);
+        }
+        self.refuse_collisions(&phases).await?;
+        let resume = self.ledger.position.clone();
+        let start = self.source.begin(&self.reader, self.mappings.clone(), resume.as_ref()).await?;
+        self.report.installed.extend(start.installed.clone());
+        let lost = match &start.resumed {
+            Resumed::Lost(why) => {
+                self.notice(format!("{}: {why}; all tables are compared", self.plan.source_name));
+                true
+            }
+            Resumed::Fresh | Resumed::At => false,
+        };
+        for (at, phase) in phases.iter_mut().enumerate() {
+            let stale = lost || start.void.contains(&at);
+            if stale && matches!(phase, Phase::Following | Phase::Copying(Some(_))) {
+                *phase = Phase::Comparing;
+            }
+        }
+        let made = self.target.prepare(self.mappings.clone(), &self.tables, true).await?;
+        self.report.created.extend(made.created);
+        self.report.added.extend(made.added);
+        self.phases = phases;
+        let tables = self.ledger_tables(|_| true);
+        let anew = (start.resumed != Resumed::At).then_some(&start.position);
+        self.target.record(anew, &tables).await?;
+        self.position = start.position;
+        self.source.confirm(&self.position, false).await?;
+        self.note_vanished();
+        Ok(())
+    }
+
+    async fn phase_of(&mut self, mapping: &Mapping, created: bool, unfit: Option<&String>) -> Result<Phase> {
+        let name = &mapping.source.table;
+        let known = self.ledger.tables.get(name).cloned();
+        if let Some(why) = unfit {
+            if known.is_none() {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    code::COLUMNS_DIFFER,
+                    format!("{}: the table {} does not fit", self.plan.target_name, mapping.target.table),
+                )
+                .meaning(why.clone())
+                .remedy("Nothing was written. Mend the target's table, or leave the table out with --tables."));
+            }
+            self.report.halted.insert(name.clone(), why.clone());
+            return Ok(Phase::Halted(why.clone()));
+        }
+        Ok(match known {
+            None if created => Phase::Copying(None),
+            None if self.target.count(&mapping.target).await? == 0 => Phase::Copying(None),
+            None => Phase::Meeting,
+            Some(ledger) if created && ledger.phase != Phase::Copying(None) => Phase::Comparing,
+            Some(TableLedger { phase: Phase::Meeting, .. }) => Phase::Meeting,
+            Some(TableLedger { phase: Phase::Halted(_), .. }) => Phase::Comparing,
+            Some(TableLedger { digest, .. }) if digest != mapping.digest() => Phase::Comparing,
+            Some(ledger) => ledger.phase,
+        })
+    }
+
+    /// Under `refuse`, tables that meet for the first time are compared before anything is written.
+    pub(super) async fn refuse_collisions(&mut self, phases: &[Phase]) -> Result<()> {
+        if self.settings.existing != Existing::Refuse {
+            return Ok(());
+        }
+        let mut counts = Vec::new();
+        for (mapping, phase) in self.mappings.clone().iter().zip(phases) {
+            if *phase == Phase::Meeting && !self.ledger.tables.contains_key(&mapping.source.table) {
+                self.tell(&State::Comparing);
+                counts.push(self.count_differences(mapping).await?);
+            }
+        }
+        if counts.iter().any(super::Counts::collides) { Err(self.refusal(&counts)) } else { Ok(()) }
+    }
+
+    /// The phases of some mappings, as the target's ledger stores them.
+    pub(super) fn ledger_tables(&self, which: impl Fn(usize) -> bool) -> BTreeMap<String, TableLedger> {
+        let mapped = self.mappings.iter().zip(&self.phases).enumerate().filter(|(at, _)| which(*at));
+        mapped
+            .map(|(_, (mapping, phase))| {
+                (mapping.source.table.clone(), TableLedger { digest: mapping.digest(), phase: phase.clone() })
+            })
+            .collect()
+    }
+
+    /// Tables that the ledger knows and the source has no more.
+    fn note_vanished(&mut self) {
+        let gone = |name: &&String| {
+            !self.source_survey.tables.iter().any(|t| &&t.name == name)
+                && self.settings.scope.select(&[name.as_str()]).is_ok_and(|s| !s.is_empty())
+        };
+        let vanished: Vec<String> = self.ledger.tables.keys().filter(gone).cloned().collect();
+        for table in vanished {
+            let skipped = self.source_survey.skipped.iter().find(|(name, _)| *name == table);
+            let why = match skipped {
+                Some((_, why)) => format!("{table} cannot be carried any more: {why}; the target's rows stay"),
+                None => format!("{} has no table {table} any more; the target's rows stay", self.plan.source_name),
+            };
+            self.report.halted.insert(table, why);
+        }
+    }
+
+    pub(super) fn writer(&self) -> Writer {
+        self.writer.clone()
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        let budget = self.pace.budget();
+        Budget { rows_max: budget.rows_max.min(self.throttle.rows_max()), ..budget }
+    }
+
+    /// Waits as the throttle says, and no longer than until a stop.
+    pub(super) async fn throttle(&mut self, rows: u64) {
+        let wait = self.throttle.wait(rows, self.env.clock.monotonic());
+        self.rest(wait).await;
+    }
+
+    pub(super) async fn rest(&mut self, wait: Duration) {
+        if wait > Duration::ZERO {
+            tokio::select! {
+                () = self.env.clock.sleep(wait) => {}
+                _ = self.stop.wait_for(|stop| *stop) => {}
+            }
+        }
+    }
+
+    /// An error once a stop was asked for; the link takes it for the end, not for a failure.
+    pub(super) fn check_stop(&self) -> Result<()> {
+        if *self.stop.borrow() { Err(Error::internal("stopped")) } else { Ok(()) }
+    }
+
+    pub(super) fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    pub(super) fn tell(&self, state: &State) {
+        self.observer.on(&self.settings.sync, Event::State(state));
+    }
+
+    pub(super) fn event(&self, event: Event<'_>) {
+        self.observer.on(&self.settings.sync, event);
+    }
+
+    pub(super) fn progress(&self, table: &str, done: u64, total: u64) {
+        self.event(Event::Progress { table, done, total });
+    }
+
+    pub(super) fn notice(&mut self, text: String) {
+        self.event(Event::Notice(&text));
+        self.report.notices.push(text);
+    }
+}
+
+/// `sync B A` over an established A→B would send old rows back over newer ones.
+fn refuse_reversal(source: &Survey, target: &Survey, names: &Names) -> Result<()> {
+    if !source.fed_by.iter().any(|feed| feed.source_identity == target.identity) {
+        return Ok(());
+    }
+    let (source, target) = (&names.source_name, &names.target_name);
+    Err(Error::new(Kind::Conflict, code::DIRECTION, format!("these two are in step the other way: {target} → {source}"))
+        .meaning(format!("{source} is a replica of {target}; sending its rows back would undo newer ones there."))
+        .remedy(format!(
+            "Swap the arguments to go on as before. To turn the direction round, end the old sync first: \
+             tidewater teardown {target} {source}"
+        )))
+}
+
+/// The tables of the scope and their mappings, in an order in which parents come before their children.
+fn resolve(settings: &Settings, survey: &Survey, names: &Names) -> Result<(Vec<Table>, Arc<[Mapping]>)> {
+    let there: Vec<&str> = survey.tables.iter().map(|t| t.name.as_str()).collect();
+    let selected = settings.scope.select(&there).map_err(|error| {
+        let skipped = survey.skipped.iter().find(|(name, _)| error.what.ends_with(&format!(" {name}")));
+        match skipped {
+            Some((name, why)) => {
+                Error::new(Kind::Invalid, code::UNSUPPORTED_TABLE, format!("{name} cannot be carried: {why}"))
+            }
+            None => error,
+        }
+    })?;
+    if selected.is_empty() {
+        let skipped: Vec<String> = survey.skipped.iter().map(|(name, why)| format!("  {name}: {why}")).collect();
+        return Err(Error::new(Kind::Invalid, code::NO_TABLES, format!("{} has no table to sync", names.source_name))
+            .meaning(if skipped.is_empty() { String::new() } else { format!("Skipped:\n{}", skipped.join("\n")) })
+            .remedy("Wrong direction? Swap the arguments. Otherwise create the tables first."));
+    }
+    let mut tables: Vec<&Table> = survey.tables.iter().filter(|t| selected.contains(&t.name.as_str())).collect();
+    refuse_outside_parents(&tables)?;
+    let mut ordered: Vec<Table> = Vec::new();
+    while !tables.is_empty() {
+        let waits = |t: &&Table, all: &[&Table]| {
+            t.foreign_keys.iter().any(|fk| {
+                !fk.parent.eq_ignore_ascii_case(&t.name) && all.iter().any(|o| o.name.eq_ignore_ascii_case(&fk.parent))
+            })
+        };
+        // In a cycle everybody waits: then the first goes first, which is as good as any.
+        let next = tables.iter().position(|t| !waits(t, &tables)).unwrap_or(0);
+        ordered.push(tables.remove(next).clone());
+    }
+    let mappings = ordered.iter().map(|t| settings.scope.special(&t.name).resolve(t)).collect::<Result<Vec<_>>>()?;
+    Ok((ordered, mappings.into()))
+}
+
+fn refuse_outside_parents(tables: &[&Table]) -> Result<()> {
+    for table in tables {
+        let inside = |parent: &str| tables.iter().any(|t| t.name.eq_ignore_ascii_case(parent));
+        if let Some(fk) = table.foreign_keys.iter().find(|fk| !inside(&fk.parent)) {
+            return Err(Error::new(
+                Kind::Invalid,
+                code::FOREIGN_KEY_OUTSIDE,
+                format!("{} refers to {}, which this sync does not carry", table.name, fk.parent),
+            )
+            .meaning("Rows at the target would refer to rows that are not there.")
+            .remedy(format!("Add {} to the tables, or leave {} out.", fk.parent, table.name)));
+        }
+    }
+    Ok(())
+}

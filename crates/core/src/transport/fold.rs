@@ -1,0 +1,43 @@
+//! Net effect: several changes of one row become one, so that catching up costs less than living through it.
+
+use crate::change::{Change, Key, Op, Row, Transaction, Value};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+/// Folds transactions, in order, into at most one change per row. The order of first appearance is kept.
+pub fn fold(transactions: impl IntoIterator<Item = Transaction>) -> Vec<Change> {
+    let mut folded: Vec<Change> = Vec::new();
+    let mut at: HashMap<(usize, Key), usize> = HashMap::new();
+    for change in transactions.into_iter().flat_map(|t| t.changes) {
+        match at.entry((change.table, change.key.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(folded.len());
+                folded.push(change);
+            }
+            Entry::Occupied(entry) => {
+                let earlier = &mut folded[*entry.get()];
+                earlier.op = both(std::mem::replace(&mut earlier.op, Op::Delete), change.op);
+            }
+        }
+    }
+    folded
+}
+
+/// The one operation that does what `first` and then `second` do. Where the row's existence before is not known,
+/// an insert becomes an upsert and a delete stays a delete: both are right either way.
+fn both(first: Op, second: Op) -> Op {
+    match (first, second) {
+        (_, Op::Delete) => Op::Delete,
+        (_, Op::Upsert(row)) | (Op::Delete, Op::Insert(row) | Op::Update(row)) => Op::Upsert(row),
+        (Op::Insert(old), Op::Insert(new) | Op::Update(new)) => Op::Insert(over(&old, &new)),
+        (Op::Upsert(old), Op::Insert(new) | Op::Update(new)) => Op::Upsert(over(&old, &new)),
+        (Op::Update(old), Op::Update(new)) => Op::Update(over(&old, &new)),
+        (Op::Update(_), Op::Insert(row)) => Op::Upsert(row),
+    }
+}
+
+/// `new` over `old`: unchanged columns keep what `old` has.
+fn over(old: &Row, new: &Row) -> Row {
+    let pick = |(old, new)| if new == Value::Unchanged { old } else { new };
+    old.values().zip(new.values()).map(pick).collect()
+}

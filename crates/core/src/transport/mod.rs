@@ -1,0 +1,60 @@
+//! Carry changes: bounded batches between capture and apply, folded to their net effect.
+//!
+//! Invariants: a batch never grows past its budget by more than one row; folding never changes what the target
+//! holds afterwards. Tests: unit tests beside each part, the property in `tests/it/fold.rs`.
+
+mod budget;
+mod fold;
+
+pub use budget::{Budget, Pace};
+pub use fold::fold;
+
+use crate::change::{Change, Key, Position};
+
+/// Changes that are applied together in one transaction at the target, with the progress that they make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// At most one change per row.
+    pub changes: Vec<Change>,
+    /// Stored in the same transaction as the changes.
+    pub progress: Progress,
+    /// Whether the source was consistent after these changes: only then do references have to hold.
+    pub settled: bool,
+    /// What happens to rows that stand in the way.
+    pub mode: Mode,
+}
+
+/// How far a batch brings its link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Changes up to here are applied. The position of the batch before must still be the one stored.
+    Position {
+        /// What the target must hold now.
+        before: Position,
+        /// What it holds afterwards.
+        after: Position,
+    },
+    /// The first copy of one table came this far, in key order.
+    Copied {
+        /// Index of the mapping.
+        table: usize,
+        /// Everything up to this key is there; `None` when the whole table is.
+        through: Option<Key>,
+    },
+    /// None: single rows that are mended.
+    None,
+}
+
+/// How a batch meets rows that the target has already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// The source's word counts: rows are replaced and deleted.
+    Replace,
+    /// Rows that are there stay as they are.
+    KeepExisting,
+    /// As `Replace`, but what is replaced or deleted enters the journal first, under this run.
+    Journal {
+        /// The run, for `conflicts restore --run`.
+        run: String,
+    },
+}
