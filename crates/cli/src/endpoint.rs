@@ -28,7 +28,10 @@ pub(crate) fn database(url: &str) -> Result<Database> {
         }
     };
     if path.is_empty() || path == ":memory:" {
-        return refused(format!("{url} names no file"), "Write a SQLite database as sqlite:PATH, for example sqlite:shop.db");
+        return refused(
+            format!("{url} names no file"),
+            "Write a SQLite database as sqlite:PATH, for example sqlite:shop.db",
+        );
     }
     Ok(Database::new(path))
 }

@@ -19,7 +19,11 @@ pub(crate) async fn conflicts(args: ConflictsArgs) -> Result<u8> {
     if json {
         output::line(&json!({ "database": database.shown, "run": run, "rows_restored": restored }).to_string());
     } else {
-        output::line(&format!("{}: {} put back as before the run {run}", database.shown, count(restored, "row", "rows")));
+        output::line(&format!(
+            "{}: {} put back as before the run {run}",
+            database.shown,
+            count(restored, "row", "rows")
+        ));
     }
     Ok(DONE)
 }

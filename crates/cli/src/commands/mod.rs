@@ -144,4 +144,3 @@ fn stop_signal() -> watch::Receiver<bool> {
     });
     stop
 }
-

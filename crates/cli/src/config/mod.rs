@@ -27,7 +27,7 @@ use std::env::VarError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tidewater_core::change::{Pattern, Scope, Value};
+use tidewater_core::change::{Scope, Value};
 use tidewater_core::link::Existing;
 use tidewater_core::{Error, Kind, Result, code};
 use tree::Tree;
@@ -40,19 +40,10 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) struct Config {
     /// The first file; the others were laid over it.
     pub(crate) path: PathBuf,
-    /// Settings of the program as a whole.
-    pub(crate) engine: Engine,
     /// The endpoints, by name.
     pub(crate) endpoints: BTreeMap<String, Endpoint>,
     /// The syncs in the order of the file; at least one.
     pub(crate) syncs: Vec<Sync>,
-}
-
-/// `[engine]`
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Engine {
-    /// The longest pause between two looks at a source that gives no sign of its own, in milliseconds.
-    pub(crate) poll_ms_max: Option<u64>,
 }
 
 /// `[endpoint.NAME]`
@@ -89,14 +80,10 @@ pub(crate) struct Sync {
     pub(crate) from: String,
     /// The target endpoints' names; at least one, each once, none of them the source.
     pub(crate) to: Vec<String>,
-    /// Which tables; empty means all ordinary ones.
-    pub(crate) tables: Vec<Pattern>,
     /// What first contact may do to rows that are there already.
     pub(crate) existing: Existing,
     /// Whether the replica refuses writes of others.
     pub(crate) local_writes_refused: bool,
-    /// How changes are captured.
-    pub(crate) strategy: Strategy,
     /// How soon changes travel.
     pub(crate) latency: Latency,
     /// The most rows written per second.
@@ -104,16 +91,6 @@ pub(crate) struct Sync {
     /// The target's triggers that run although apply switches the others off.
     pub(crate) run_triggers: Vec<String>,
     scopes: BTreeMap<String, Scope>,
-}
-
-/// How changes are captured at the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Strategy {
-    /// The best way the source has.
-    #[default]
-    Auto,
-    /// By a log that triggers write.
-    Trigger,
 }
 
 /// How soon changes travel.
@@ -152,7 +129,7 @@ struct Surroundings<'a> {
 
 const TOP: Shape = Shape { keys: &["engine", "endpoint", "sync"], later: &[] };
 const ENGINE: Shape = Shape {
-    keys: &["poll_ms_max"],
+    keys: &[],
     later: &[("listen", "the status page and metrics"), ("state", "the spool and the positions of stream links")],
 };
 
@@ -184,9 +161,8 @@ fn read(path: &Path, surroundings: &Surroundings<'_>) -> Result<File> {
 /// Reads all there is, whatever is wrong with parts of it; the caller looks whether there were problems.
 fn read_config(path: &Path, tree: &Tree, surroundings: &Surroundings<'_>, problems: &Problems) -> Config {
     let top = Fields::new(&tree.entries, &tree.place, "the file", &TOP, problems);
-    let engine = top
-        .table("engine", "[engine]", &ENGINE)
-        .map_or_else(Engine::default, |fields| Engine { poll_ms_max: fields.number("poll_ms_max") });
+    // Every key of [engine] belongs to a later version; reading the table refuses them by name.
+    top.table("engine", "[engine]", &ENGINE);
     let endpoints: BTreeMap<String, Endpoint> = top
         .named("endpoint")
         .filter_map(|entry| endpoints::read(entry, surroundings, problems))
@@ -196,5 +172,5 @@ fn read_config(path: &Path, tree: &Tree, surroundings: &Surroundings<'_>, proble
     if top.named("sync").next().is_none() && !top.is_wrong("sync") {
         problems.add_without_excerpt(&Place::START, "there is no sync; add one as [sync.NAME] with `from` and `to`");
     }
-    Config { path: path.to_path_buf(), engine, endpoints, syncs }
+    Config { path: path.to_path_buf(), endpoints, syncs }
 }

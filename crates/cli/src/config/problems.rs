@@ -242,7 +242,7 @@ mod tests {
             assert_eq!(shown.chars().count(), line.chars().count());
         }
         for harmless in ["sqlite:till.db", "nats://bus:4222", "postgres://shop@db:5432/shop", "env:HQ_PASSWORD"] {
-            assert_eq!(secrets(harmless), [], "{harmless}");
+            assert!(secrets(harmless).is_empty(), "{harmless}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::problems::{Place, Problems};
 use super::reader::{Fields, Shape, Word, check_name, nearest, unknown_word};
 use super::tables::{self, Target};
 use super::tree::Entry;
-use super::{Endpoint, Latency, Strategy, Sync};
+use super::{Endpoint, Latency, Sync};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tidewater_core::change::{Pattern, Scope, TableScope};
@@ -55,15 +55,17 @@ pub(super) fn read(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, proble
         ("mirror", Existing::Mirror),
     ];
     let limit = fields.table("limit", &format!("`limit` of {title}"), &LIMIT);
+    // SQLite has one strategy; both words that name it are taken.
+    if let Some(word) = fields.text("strategy") {
+        check_strategy(word, problems);
+    }
     Some(Sync {
         name: entry.key.clone(),
         scopes: scopes(&fields, &tables, &words, &to, endpoints, problems),
         from,
         to,
-        tables,
         existing: fields.choice("existing", &existing).unwrap_or_default(),
         local_writes_refused: fields.choice("local_writes", &[("allow", false), ("refuse", true)]).unwrap_or_default(),
-        strategy: fields.text("strategy").map(|word| strategy(word, problems)).unwrap_or_default(),
         latency: fields.text("latency").map(|word| latency(word, problems)).unwrap_or_default(),
         rows_per_second_max: limit.and_then(|limit| limit.number("rows_per_second_max")),
         run_triggers: fields.words("run_triggers").unwrap_or_default().iter().map(|w| w.text.to_owned()).collect(),
@@ -122,11 +124,10 @@ fn pattern(word: &Word<'_>, problems: &Problems) -> Pattern {
     Pattern::new(word.text)
 }
 
-fn strategy(word: Word<'_>, problems: &Problems) -> Strategy {
+fn check_strategy(word: Word<'_>, problems: &Problems) {
     let kind = word.text.split(':').next().unwrap_or_default();
     match (word.text, kind) {
-        ("auto", _) => return Strategy::Auto,
-        ("trigger", _) => return Strategy::Trigger,
+        ("auto" | "trigger", _) => {}
         ("log" | "events", _) | (_, "version" | "timestamp") => {
             problems.add_later(word.place, &format!("the strategy \"{kind}\""), "\"auto\" and \"trigger\" are");
         }
@@ -136,7 +137,6 @@ fn strategy(word: Word<'_>, problems: &Problems) -> Strategy {
             problems.add(word.place, message);
         }
     }
-    Strategy::Auto
 }
 
 fn latency(word: Word<'_>, problems: &Problems) -> Latency {

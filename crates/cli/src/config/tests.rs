@@ -2,7 +2,7 @@
 
 use super::*;
 use std::borrow::Cow;
-use tidewater_core::change::Deletes;
+use tidewater_core::change::{Deletes, Pattern};
 
 /// The one-way parts of the example in the design.
 const EXAMPLE: &str = r#"
@@ -98,7 +98,6 @@ fn complains(text: &str, place: &str, words: &[&str]) -> Error {
 fn the_example_means_what_it_says() {
     let config = load_text(EXAMPLE).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.path, Path::new("tidewater.toml"));
-    assert_eq!(config.engine, Engine::default());
     let (hq, till) = (&config.endpoints["hq"], &config.endpoints["till"]);
     assert_eq!((hq.url.as_str(), hq.shown.as_str()), ("postgres://shop:hunter2@db/shop", "env:HQ_URL"));
     assert!(!format!("{config:?}").contains("hunter2"));
@@ -109,8 +108,11 @@ fn the_example_means_what_it_says() {
     assert_eq!(names, ["catalog", "activity"], "in the order of the file");
     let catalog = &config.syncs[0];
     assert_eq!((catalog.from.as_str(), catalog.to.as_slice()), ("hq", &["till".to_owned()][..]));
-    assert_eq!(catalog.tables, ["products", "prices_*", "!prices_tmp"].map(Pattern::new));
-    assert_eq!((catalog.strategy, catalog.latency), (Strategy::Auto, Latency::Live));
+    assert_eq!(
+        catalog.scope_for("till").expect("a target").tables,
+        ["products", "prices_*", "!prices_tmp"].map(Pattern::new)
+    );
+    assert_eq!(catalog.latency, Latency::Live);
     assert_eq!(catalog.existing, Existing::Refuse);
     assert!(catalog.local_writes_refused);
     assert_eq!(catalog.rows_per_second_max, Some(20_000));
@@ -136,12 +138,10 @@ fn settings_of_a_sync_are_read() {
     let text = "latency = \"every 30s\"\nexisting = \"mirror\"\nstrategy = \"trigger\"\nrun_triggers = [\"fts\"]";
     let sync = sync_of(text);
     assert_eq!(sync.latency, Latency::Every(Duration::from_secs(30)));
-    assert_eq!((sync.existing, sync.strategy), (Existing::Mirror, Strategy::Trigger));
+    assert_eq!(sync.existing, Existing::Mirror);
     assert_eq!(sync.run_triggers, ["fts"]);
-    assert!(sync.tables.is_empty(), "all ordinary tables");
+    assert!(sync.scopes["b"].tables.is_empty(), "all ordinary tables");
     assert_eq!(sync_of("latency = \"every 5m\"").latency, Latency::Every(Duration::from_secs(300)));
-    let engine = load_text(&format!("{}[engine]\npoll_ms_max = 250", sync_with(""))).expect("valid").engine;
-    assert_eq!(engine.poll_ms_max, Some(250));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn later_files_are_laid_over_earlier_ones() {
     assert_eq!(config.endpoints["b"].vars["n"], Value::I64(1));
     let [sync, other] = &config.syncs[..] else { panic!("two syncs") };
     assert_eq!((sync.name.as_str(), other.name.as_str()), ("s", "r"));
-    assert_eq!(sync.tables, [Pattern::new("t")]);
+    assert_eq!(sync.scopes["b"].tables, [Pattern::new("t")]);
     assert_eq!((sync.rows_per_second_max, sync.latency), (Some(5), Latency::Every(Duration::from_secs(3600))));
     let table = sync.scope_for("b").expect("a target").special("t");
     assert_eq!(table.name.as_deref(), Some("u"));
@@ -357,7 +357,7 @@ fn names_must_fit_together() {
     let described = "tables = [\"orders\", \"!x\"]\n[sync.s.table.ordres]\nname = \"u\"";
     complains(&sync_with(described), "9:15", &["does not select the table `ordres`; did you mean `orders`?"]);
     complains(&sync_with("[sync.s.table.T]\n[sync.s.table.t]"), "9:15", &["described twice"]);
-    assert_eq!(sync_of("tables = [\"p_*\", \"!p_x\"]\n[sync.s.table.p_y]").tables.len(), 2);
+    assert_eq!(sync_of("tables = [\"p_*\", \"!p_x\"]\n[sync.s.table.p_y]").scopes["b"].tables.len(), 2);
 }
 
 #[test]

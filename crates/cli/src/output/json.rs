@@ -16,11 +16,8 @@ pub(crate) fn error(error: &Error) -> Value {
 
 /// What a link did.
 pub(crate) fn report(source: &str, target: &str, report: &Report) -> Value {
-    let held: Vec<Value> = report
-        .held
-        .iter()
-        .map(|h| json!({ "table": h.table, "key": h.key.to_string(), "reason": h.reason }))
-        .collect();
+    let held: Vec<Value> =
+        report.held.iter().map(|h| json!({ "table": h.table, "key": h.key.to_string(), "reason": h.reason })).collect();
     let skipped: Vec<Value> = report.skipped.iter().map(|(t, why)| json!({ "table": t, "reason": why })).collect();
     let added: Vec<Value> = report.added.iter().map(|(t, c)| json!({ "table": t, "column": c })).collect();
     json!({

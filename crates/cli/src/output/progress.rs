@@ -46,7 +46,8 @@ impl Progress {
             }
             let bar = self.all.add(ProgressBar::new(total));
             let verb = if bars.comparing { "compare" } else { "copy" };
-            let style = format!("{verb:>8} {{msg:20}} {{bar:30}} {{human_pos}}/{{human_len}} rows  {{per_sec}}  {{eta}} left");
+            let style =
+                format!("{verb:>8} {{msg:20}} {{bar:30}} {{human_pos}}/{{human_len}} rows  {{per_sec}}  {{eta}} left");
             if let Ok(style) = ProgressStyle::with_template(&style) {
                 bar.set_style(style.progress_chars("█▌ "));
             }

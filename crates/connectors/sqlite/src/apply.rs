@@ -53,7 +53,8 @@ impl TableWriter {
                 .map(|(column, _)| format!("{} = NULL", quote(column))),
         );
         let update = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
-        let matches: Vec<String> = keys.iter().enumerate().map(|(at, k)| format!("{} = ?{}", quote(k), at + 1)).collect();
+        let matches: Vec<String> =
+            keys.iter().enumerate().map(|(at, k)| format!("{} = ?{}", quote(k), at + 1)).collect();
         let matches = matches.join(" AND ");
         Self {
             upsert: format!("{insert} ON CONFLICT ({key}) DO {update}"),
@@ -93,7 +94,8 @@ impl TableWriter {
         }
         let view = &self.unfiltered;
         let name = |at: usize| quote(&view.columns[at].name);
-        let set: Vec<String> = changed.iter().enumerate().map(|(n, (at, _))| format!("{} = ?{}", name(*at), n + 1)).collect();
+        let set: Vec<String> =
+            changed.iter().enumerate().map(|(n, (at, _))| format!("{} = ?{}", name(*at), n + 1)).collect();
         let first = changed.len() + 1;
         let matches: Vec<String> =
             view.key.iter().enumerate().map(|(n, at)| format!("{} = ?{}", name(*at), first + n)).collect();
@@ -109,9 +111,13 @@ impl State {
     /// Writes a batch and its progress in one transaction.
     pub(crate) fn write(&mut self, batch: &Batch) -> Result<Written> {
         if !self.open.is_same_file() {
-            return Err(Error::new(Kind::Unavailable, code::MISSING, format!("{} was replaced", self.open.database.shown))
-                .meaning("The file that was open is not the one at this path any more. Nothing was written.")
-                .remedy("Nothing to do: it is opened again."));
+            return Err(Error::new(
+                Kind::Unavailable,
+                code::MISSING,
+                format!("{} was replaced", self.open.database.shown),
+            )
+            .meaning("The file that was open is not the one at this path any more. Nothing was written.")
+            .remedy("Nothing to do: it is opened again."));
         }
         let Some(writer) = self.writer.clone() else { return Err(Error::internal("write before ledger")) };
         let state = &*self;

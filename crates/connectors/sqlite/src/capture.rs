@@ -98,9 +98,7 @@ pub(crate) fn restored(shown: &str) -> Error {
 #[async_trait]
 impl Scan for SqliteSource {
     async fn survey(&mut self) -> Result<Survey> {
-        self.worker
-            .call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e))))
-            .await
+        self.worker.call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e)))).await
     }
 
     async fn count(&mut self, view: &View) -> Result<u64> {
@@ -163,7 +161,9 @@ impl Source for SqliteSource {
 
     async fn leave(&mut self, link: &str) -> Result<Vec<String>> {
         let link = link.to_owned();
-        self.worker.call(move |s| s.open.write(|c| crate::teardown::source(c, &link).map_err(|e| s.open.explain(e)))).await
+        self.worker
+            .call(move |s| s.open.write(|c| crate::teardown::source(c, &link).map_err(|e| s.open.explain(e))))
+            .await
     }
 }
 
@@ -222,14 +222,16 @@ impl State {
         let Some(following) = &mut self.following else { return Err(Error::internal("confirm before begin")) };
         let at = At::parse(position).ok_or_else(|| restored(&self.open.database.shown))?;
         following.confirmed = following.confirmed.max(at.seq);
-        while flush {
+        if !flush {
+            return Ok(());
+        }
+        loop {
             let open = &self.open;
             let pruned = open.write(|c| store_confirmed(open, c, following).map_err(|e| open.explain(e)))?;
             if pruned < PRUNED_MAX {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 

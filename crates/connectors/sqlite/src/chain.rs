@@ -32,9 +32,11 @@ pub(crate) fn refresh(c: &Connection, link: &str, run_triggers: &[String]) -> ru
     }
     for name in run_triggers {
         let sql: Option<String> = c
-            .query_row("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1 COLLATE NOCASE", [name], |row| {
-                row.get(0)
-            })
+            .query_row(
+                "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1 COLLATE NOCASE",
+                [name],
+                |row| row.get(0),
+            )
             .optional()?;
         let Some(temporary) = sql.and_then(|sql| as_temporary(&sql, &format!("{PREFIX}run_{name}"))) else {
             return Ok(Err(name.clone()));

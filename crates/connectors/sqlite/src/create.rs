@@ -14,12 +14,7 @@ use tidewater_core::apply::{Prepared, Writer};
 use tidewater_core::change::{Column, Deletes, ForeignKey, Identity, Mapping, Table};
 
 /// Says how the mapped tables fit; with `create`, makes what is missing.
-pub(crate) fn prepare(
-    state: &mut State,
-    mappings: Arc<[Mapping]>,
-    tables: &[Table],
-    create: bool,
-) -> Result<Prepared> {
+pub(crate) fn prepare(state: &mut State, mappings: Arc<[Mapping]>, tables: &[Table], create: bool) -> Result<Prepared> {
     let open = &state.open;
     let sqlite = |e| open.explain(e);
     let new_file = create && meta::cookie(&open.connection).map_err(sqlite)? == 0;
@@ -99,7 +94,9 @@ impl Fitting<'_> {
             }
             Some("table") => match schema::details(self.c, name)? {
                 Some(there) => self.compare(mapping, table, &there),
-                None => Ok(Fit::No(format!("{name} cannot be written: its rows cannot be told apart, or it cannot be read"))),
+                None => Ok(Fit::No(format!(
+                    "{name} cannot be written: its rows cannot be told apart, or it cannot be read"
+                ))),
             },
             Some(other) => Ok(Fit::No(format!("{name} is a {other} at the target, not a table"))),
         }
@@ -134,7 +131,8 @@ impl Fitting<'_> {
             )));
         }
         if !gone.is_empty() {
-            let ddl: Vec<String> = gone.iter().map(|c| format!("  ALTER TABLE {name} DROP COLUMN {};", quote(c))).collect();
+            let ddl: Vec<String> =
+                gone.iter().map(|c| format!("  ALTER TABLE {name} DROP COLUMN {};", quote(c))).collect();
             return Ok(Fit::No(format!("the source dropped columns. To mend it at the target:\n{}", ddl.join("\n"))));
         }
         if let Some(why) = types_differ(mapping, table, there).or_else(|| demands_more(mapping, there)) {
@@ -188,9 +186,11 @@ impl Fitting<'_> {
         }
         let stored: Option<Option<String>> = self
             .c
-            .query_row("SELECT columns FROM _tidewater_link_table WHERE link = ?1 AND name = ?2", [&writer.link, source], |row| {
-                row.get(0)
-            })
+            .query_row(
+                "SELECT columns FROM _tidewater_link_table WHERE link = ?1 AND name = ?2",
+                [&writer.link, source],
+                |row| row.get(0),
+            )
             .optional()?;
         Ok(stored.flatten().map(|list| tokens(&list).iter().filter(|t| t.text != ",").map(|t| t.name()).collect()))
     }

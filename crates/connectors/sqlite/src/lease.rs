@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
@@ -40,7 +40,7 @@ impl Lease {
             let mut file = open.map_err(|error| crate::error::read_only(shown, &error.to_string()))?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(held_elsewhere(&mut file, shown)),
+                Err(TryLockError::WouldBlock) => return Err(held_elsewhere(&path, shown)),
                 Err(TryLockError::Error(error)) => return Err(crate::error::read_only(shown, &error.to_string())),
             }
             // The holder before us may have removed the file between our open and our lock: then we hold nothing.
@@ -67,9 +67,8 @@ impl Drop for Lease {
     }
 }
 
-fn held_elsewhere(file: &mut File, shown: &str) -> Error {
-    let mut pid = String::new();
-    let _ = file.take(16).read_to_string(&mut pid);
+fn held_elsewhere(path: &Path, shown: &str) -> Error {
+    let pid = tidewater_core::env::read_text_max(path, 16).unwrap_or_default();
     let who = if pid.is_empty() { String::new() } else { format!(" (process {pid})") };
     Error::new(Kind::Unavailable, code::LEASE, format!("another Tidewater{who} works on {shown}"))
         .meaning("Two engines on one file could overtake each other. Nothing was changed.")

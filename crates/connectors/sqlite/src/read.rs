@@ -34,9 +34,13 @@ pub(crate) enum Look {
 
 /// The source's log is full: what came after was not logged.
 fn overrun(shown: &str, log_rows_max: u64) -> Error {
-    Error::new(Kind::Lost, code::POSITION_LOST, format!("the change log of {shown} reached its limit of {log_rows_max}"))
-        .meaning("Later changes were not logged; nothing was skipped, the tables are compared instead.")
-        .remedy("Nothing to do. Run the sync more often, or raise log_rows_max.")
+    Error::new(
+        Kind::Lost,
+        code::POSITION_LOST,
+        format!("the change log of {shown} reached its limit of {log_rows_max}"),
+    )
+    .meaning("Later changes were not logged; nothing was skipped, the tables are compared instead.")
+    .remedy("Nothing to do. Run the sync more often, or raise log_rows_max.")
 }
 
 impl Open {

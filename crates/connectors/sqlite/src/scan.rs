@@ -215,7 +215,9 @@ impl Open {
 
     fn has_other_case(&self, table: &str) -> rusqlite::Result<bool> {
         self.connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE)")?
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE)",
+            )?
             .query_row([table], |row| row.get(0))
     }
 }

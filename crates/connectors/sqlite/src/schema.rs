@@ -55,9 +55,10 @@ pub(crate) fn survey(connection: &Connection, identity: &str) -> rusqlite::Resul
         }
     }
     let triggers = "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger' ORDER BY name";
-    let triggers = connection.prepare(triggers)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<
-        rusqlite::Result<Vec<(String, String)>>,
-    >()?;
+    let triggers = connection
+        .prepare(triggers)?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
     survey.triggers = triggers.into_iter().filter(|(name, _)| !name.starts_with(PREFIX)).collect();
     if meta::has_table(connection, "_tidewater_link")? {
         survey.fed_by = connection
@@ -145,8 +146,9 @@ fn refusal(connection: &Connection, details: &Details) -> rusqlite::Result<Optio
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<(Vec<Column>, Vec<String>)> {
-    let mut statement = connection
-        .prepare_cached("SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid",
+    )?;
     let mut rows = statement.query([table])?;
     let (mut columns, mut key) = (Vec::new(), BTreeMap::new());
     while let Some(row) = rows.next()? {

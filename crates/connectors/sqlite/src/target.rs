@@ -56,9 +56,7 @@ impl SqliteTarget {
 #[async_trait]
 impl Scan for SqliteTarget {
     async fn survey(&mut self) -> Result<Survey> {
-        self.worker
-            .call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e))))
-            .await
+        self.worker.call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e)))).await
     }
 
     async fn count(&mut self, view: &View) -> Result<u64> {

@@ -12,7 +12,8 @@ use rusqlite::Connection;
 use tidewater_core::change::Identity;
 
 /// True while the log may grow. The newest entry is found by one seek.
-const OPEN: &str = "(SELECT seq_max FROM _tidewater_control) > (SELECT seq FROM _tidewater_log ORDER BY seq DESC LIMIT 1)";
+const OPEN: &str =
+    "(SELECT seq_max FROM _tidewater_control) > (SELECT seq FROM _tidewater_log ORDER BY seq DESC LIMIT 1)";
 
 /// A trigger: its name and the statement that makes it.
 pub(crate) type Trigger = (String, String);
@@ -36,13 +37,13 @@ pub(crate) fn triggers(details: &Details, tab: i64, via: Option<&str>) -> Vec<Tr
     let probed = |besides: &str| -> String {
         let key = list("", keys.iter().copied());
         let from = quote(&table.name);
-        let one = |p: &crate::probes::Probe| format!("{into} SELECT {fixed}, {key} FROM {from} WHERE {}{besides};", p.condition);
+        let one = |p: &crate::probes::Probe| {
+            format!("{into} SELECT {fixed}, {key} FROM {from} WHERE {}{besides};", p.condition)
+        };
         probes.iter().map(one).collect::<Vec<_>>().join(" ")
     };
-    let moved: Vec<String> = keys
-        .iter()
-        .map(|k| format!("OLD.{0} COLLATE BINARY IS NOT NEW.{0} COLLATE BINARY", quote(k)))
-        .collect();
+    let moved: Vec<String> =
+        keys.iter().map(|k| format!("OLD.{0} COLLATE BINARY IS NOT NEW.{0} COLLATE BINARY", quote(k))).collect();
     // A row number can be set under any of its names, and `UPDATE OF` goes by the name that was used.
     let aliases = if details.key_is_row_number { &["rowid", "oid", "_rowid_"][..] } else { &[] };
     let mut key_columns: Vec<&str> = if table.identity == Identity::RowNumber { vec![] } else { keys.clone() };

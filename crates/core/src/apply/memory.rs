@@ -97,11 +97,7 @@ impl MemoryTarget {
 impl Scan for MemoryTarget {
     async fn survey(&mut self) -> Result<Survey> {
         self.call(|state| {
-            Ok(Survey {
-                identity: "memory-target".into(),
-                tables: state.tables.clone(),
-                ..Survey::default()
-            })
+            Ok(Survey { identity: "memory-target".into(), tables: state.tables.clone(), ..Survey::default() })
         })
     }
 

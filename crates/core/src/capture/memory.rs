@@ -134,7 +134,8 @@ impl Source for MemorySource {
                 return Ok(Read::Nothing);
             }
             let mut changes: Vec<Change> = Vec::new();
-            for (name, key) in state.log[from..through].to_vec() {
+            let entries: Vec<(String, Key)> = state.log[from..through].to_vec();
+            for (name, key) in entries {
                 let Some(table) = mappings.iter().position(|m| m.source.table == name) else { continue };
                 if changes.iter().any(|c| c.table == table && c.key == key) {
                     continue;

@@ -150,9 +150,7 @@ impl Scope {
             }
         }
         let all = self.tables.iter().all(|p| p.out);
-        let seen = |name: &str| {
-            self.tables.iter().fold(all, |seen, p| if p.matches(name) { !p.out } else { seen })
-        };
+        let seen = |name: &str| self.tables.iter().fold(all, |seen, p| if p.matches(name) { !p.out } else { seen });
         Ok(names.iter().copied().filter(|name| seen(name)).collect())
     }
 
@@ -259,7 +257,11 @@ fn no_such<'a>(what: &str, name: &str, there: impl Iterator<Item = &'a str>) -> 
     let more = if there.len() > 20 { ", …" } else { "" };
     Error::new(Kind::Invalid, code::SCOPE, format!("no {what} is called {name}"))
         .meaning("Nothing was read or written.")
-        .remedy(if shown.is_empty() { "There is none to choose from.".into() } else { format!("There are: {shown}{more}") })
+        .remedy(if shown.is_empty() {
+            "There is none to choose from.".into()
+        } else {
+            format!("There are: {shown}{more}")
+        })
 }
 
 #[cfg(test)]

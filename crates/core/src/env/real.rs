@@ -1,5 +1,5 @@
 //! The machine's clock and randomness.
-#![allow(clippy::disallowed_methods, reason = "this is the seam that the ban points to")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this is the seam that the ban points to")]
 
 use super::{Clock, Random};
 use async_trait::async_trait;

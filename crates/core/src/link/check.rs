@@ -172,8 +172,11 @@ impl Session<'_> {
             let (now, later) = rest.split_at(rows.len().clamp(1, rest.len()));
             rest = later;
             let changes = now.iter().zip(rows);
-            let changes =
-                changes.map(|(key, row)| Change { table: at, key: key.clone(), op: row.map_or(Op::Delete, Op::Upsert) });
+            let changes = changes.map(|(key, row)| Change {
+                table: at,
+                key: key.clone(),
+                op: row.map_or(Op::Delete, Op::Upsert),
+            });
             let batch = Batch {
                 changes: changes.collect(),
                 progress: Progress::None,

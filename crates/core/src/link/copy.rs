@@ -261,11 +261,7 @@ fn copied(at: usize, mapping: &Mapping, chunk: Chunk, ledger: bool) -> Batch {
 }
 
 /// Writes, and says how long it took.
-pub(super) async fn timed_write(
-    env: &Env,
-    target: &mut Box<dyn Target>,
-    batch: Batch,
-) -> Result<(Written, Duration)> {
+pub(super) async fn timed_write(env: &Env, target: &mut Box<dyn Target>, batch: Batch) -> Result<(Written, Duration)> {
     let start = env.clock.monotonic();
     let written = target.write(batch).await?;
     Ok((written, env.clock.monotonic() - start))

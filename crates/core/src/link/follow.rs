@@ -1,9 +1,9 @@
 //! Following: changes are read, written with their position, and only then confirmed to the source.
 
+use super::Run;
 use super::copy::timed_write;
 use super::session::{Outcome, Session};
 use super::state::{Event, State};
-use super::Run;
 use crate::apply::{Durability, Phase};
 use crate::capture::Read;
 use crate::change::{Change, Op, Transaction};

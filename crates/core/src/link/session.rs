@@ -274,12 +274,16 @@ fn refuse_reversal(source: &Survey, target: &Survey, names: &Names) -> Result<()
         return Ok(());
     }
     let (source, target) = (&names.source_name, &names.target_name);
-    Err(Error::new(Kind::Conflict, code::DIRECTION, format!("these two are in step the other way: {target} → {source}"))
-        .meaning(format!("{source} is a replica of {target}; sending its rows back would undo newer ones there."))
-        .remedy(format!(
-            "Swap the arguments to go on as before. To turn the direction round, end the old sync first: \
+    Err(Error::new(
+        Kind::Conflict,
+        code::DIRECTION,
+        format!("these two are in step the other way: {target} → {source}"),
+    )
+    .meaning(format!("{source} is a replica of {target}; sending its rows back would undo newer ones there."))
+    .remedy(format!(
+        "Swap the arguments to go on as before. To turn the direction round, end the old sync first: \
              tidewater teardown {target} {source}"
-        )))
+    )))
 }
 
 /// The tables of the scope and their mappings, in an order in which parents come before their children.

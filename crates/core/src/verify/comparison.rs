@@ -109,7 +109,11 @@ impl Comparison {
             Side::Target => (other_hash, part.hash),
         };
         if source_hash == target_hash {
-            return Ok(Some(Step { source_rows: source_hash.rows, target_rows: target_hash.rows, differences: vec![] }));
+            return Ok(Some(Step {
+                source_rows: source_hash.rows,
+                target_rows: target_hash.rows,
+                differences: vec![],
+            }));
         }
         self.divide(part.range, source_hash, target_hash, mapping, source, target).await.map(Some)
     }
