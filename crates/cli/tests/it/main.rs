@@ -1,1 +1,11 @@
-//! x
+//! The command from outside: the real binary on real files, with the `sqlite3` shell as the other program.
+
+mod bad_input;
+mod config;
+mod first_contact;
+mod given;
+mod schema;
+mod sync;
+mod teardown;
+mod tidy;
+mod verify;

@@ -304,6 +304,7 @@ impl Begin<'_> {
         if meta::make_source(c, &self.open.identity)? {
             installed.push("a change log and its bookkeeping: tables _tidewater_…".to_owned());
         }
+        self.keep_log_open()?;
         let tabs = self.install(&mut installed)?;
         let stored = marks(c, link)?;
         let state: Option<(i64, i64, Option<i64>)> = c
@@ -336,6 +337,20 @@ impl Begin<'_> {
         let following = self.follow(tabs, &at, &marks)?;
         let void = self.void(&following)?;
         Ok((Start { position: at.position(), resumed, installed, void }, following))
+    }
+
+    /// The log always has a newest entry. One that was emptied by hand took no more entries: what was written since
+    /// was not logged, and its numbers must not begin again.
+    fn keep_log_open(&self) -> rusqlite::Result<()> {
+        let opened = self.c.execute(
+            "INSERT INTO _tidewater_log(seq, tab) SELECT 1 + coalesce((SELECT max(confirmed) FROM _tidewater_reader), 0), 0 \
+             WHERE NOT EXISTS (SELECT 1 FROM _tidewater_log)",
+            [],
+        )?;
+        if opened > 0 {
+            self.c.execute("UPDATE _tidewater_reader_table SET void = 1", [])?;
+        }
+        Ok(())
     }
 
     /// Installs triggers where they are missing, and notes which tables may have changed unseen.
@@ -392,15 +407,11 @@ impl Begin<'_> {
         ))?;
         for tab in tabs.keys() {
             c.execute(
-                "INSERT INTO _tidewater_reader_table(link, tab) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                // What happened to a table before this link followed it, the link has not seen.
+                "INSERT INTO _tidewater_reader_table(link, tab, void) VALUES (?1, ?2, 1) ON CONFLICT DO NOTHING",
                 (&reader.link, tab),
             )?;
         }
-        // A log that was emptied by hand would never be written to again.
-        c.execute(
-            "INSERT INTO _tidewater_log(seq, tab) SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM _tidewater_log)",
-            [at.seq.max(1)],
-        )?;
         let most = i64::try_from(self.open.database.log_rows_max).unwrap_or(i64::MAX / 2);
         c.execute(
             "UPDATE _tidewater_control SET cookie = ?2, seq_max = max(?1 + coalesce((SELECT min(confirmed) FROM \

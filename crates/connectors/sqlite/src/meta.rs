@@ -24,8 +24,7 @@ CREATE TABLE IF NOT EXISTS _tidewater_reader(
   link TEXT PRIMARY KEY, target TEXT NOT NULL, target_identity TEXT NOT NULL, marks TEXT NOT NULL,
   confirmed INTEGER, seen_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS _tidewater_reader_table(
-  link TEXT NOT NULL, tab INTEGER NOT NULL, void INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (link, tab)) WITHOUT ROWID;
-INSERT INTO _tidewater_log(tab) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM _tidewater_log);";
+  link TEXT NOT NULL, tab INTEGER NOT NULL, void INTEGER NOT NULL, PRIMARY KEY (link, tab)) WITHOUT ROWID;";
 
 const TARGET: &str = "
 CREATE TABLE IF NOT EXISTS _tidewater_link(

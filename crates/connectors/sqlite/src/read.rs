@@ -6,6 +6,7 @@
 use crate::capture::{At, Following};
 use crate::connection::Open;
 use crate::scan::One;
+use crate::schema;
 use crate::types;
 use std::collections::{HashMap, HashSet};
 use tidewater_core::change::{Change, Key, Mapping, Op, Row, Value};
@@ -93,7 +94,12 @@ impl Open {
             let entry = entry(row, following).map_err(sqlite)?;
             if let Some((table, key, at_ms)) = entry {
                 if key.values().any(|v| v == Value::Null) {
-                    return Ok(Look::SchemaChanged);
+                    if schema::has_null_keys(c, &following.mappings[table].source).map_err(sqlite)? {
+                        return Ok(Look::SchemaChanged);
+                    }
+                    // The row was never carried, and is gone.
+                    found.through = row.get(0).map_err(sqlite)?;
+                    continue;
                 }
                 collected.add(table, key).map_err(sqlite)?;
                 found.oldest_ms = [found.oldest_ms, at_ms].into_iter().flatten().min();

@@ -5,7 +5,7 @@ use crate::sql::{list, quote};
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
 use tidewater_core::capture::{Feed, Survey};
-use tidewater_core::change::{Column, ForeignKey, Identity, Table, Unique};
+use tidewater_core::change::{Column, ForeignKey, Identity, Table, Unique, View};
 
 /// The names under which SQLite shows the row number, unless a column has taken them.
 const ROW_NUMBERS: [&str; 3] = ["rowid", "_rowid_", "oid"];
@@ -134,15 +134,28 @@ fn refusal(connection: &Connection, details: &Details) -> rusqlite::Result<Optio
     if let Err(error) = connection.prepare(&ordered) {
         return Ok(Some(format!("it cannot be read here: {}", crate::error::said(&error))));
     }
-    let nullable = table.key.iter().filter(|k| table.column(k).is_some_and(|c| !c.not_null));
-    let nulls: Vec<String> = nullable.map(|k| format!("{} IS NULL", quote(k))).collect();
-    if !nulls.is_empty() && !details.key_is_row_number && !details.without_rowid {
-        let sql = format!("SELECT EXISTS (SELECT 1 FROM {from} WHERE {})", nulls.join(" OR "));
-        if connection.query_row(&sql, [], |row| row.get(0))? {
-            return Ok(Some("rows with NULL in their key cannot be told apart (E0041)".to_owned()));
-        }
+    let nullable: Vec<&str> =
+        table.key.iter().filter(|k| table.column(k).is_some_and(|c| !c.not_null)).map(String::as_str).collect();
+    let can_be_null = !details.key_is_row_number && !details.without_rowid;
+    if can_be_null && any_null(connection, &table.name, &nullable)? {
+        return Ok(Some("rows with NULL in their key cannot be told apart (E0041)".to_owned()));
     }
     Ok(None)
+}
+
+/// Whether a table holds rows with NULL in their key.
+pub(crate) fn has_null_keys(connection: &Connection, view: &View) -> rusqlite::Result<bool> {
+    let keys: Vec<&str> = view.key.iter().map(|at| view.columns[*at].name.as_str()).collect();
+    any_null(connection, &view.table, &keys)
+}
+
+fn any_null(connection: &Connection, table: &str, columns: &[&str]) -> rusqlite::Result<bool> {
+    let nulls: Vec<String> = columns.iter().map(|k| format!("{} IS NULL", quote(k))).collect();
+    if nulls.is_empty() {
+        return Ok(false);
+    }
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {})", quote(table), nulls.join(" OR "));
+    connection.query_row(&sql, [], |row| row.get(0))
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<(Vec<Column>, Vec<String>)> {

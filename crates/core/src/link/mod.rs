@@ -33,6 +33,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// So many times in a row a changed schema is looked at without anything being carried.
+const AGAIN_MAX: u32 = 100;
+
 /// Opens the two ends of a link; again after each failure.
 #[async_trait]
 pub trait Ends: Send + Sync {
@@ -124,6 +127,7 @@ impl Link {
         let start = self.env.clock.monotonic();
         let mut backoff = Backoff::default();
         let mut report = Report::default();
+        let mut again = 0;
         loop {
             let before = report.work();
             let outcome = self.attempt(&mut report).await;
@@ -132,7 +136,9 @@ impl Link {
             }
             report.seconds = (self.env.clock.monotonic() - start).as_secs_f64();
             match outcome {
-                Ok(Outcome::Again) => {}
+                Ok(Outcome::Again) if report.work() > before => again = 0,
+                Ok(Outcome::Again) if again < AGAIN_MAX => again += 1,
+                Ok(Outcome::Again) => return Err(Error::internal("the schema seems to change all the time")),
                 Ok(Outcome::Done) => break,
                 Err(_) if self.stopped() => break,
                 Err(error) => self.pause_after(error, &mut backoff).await?,

@@ -142,7 +142,8 @@ impl<'a> Session<'a> {
         let anew = (start.resumed != Resumed::At).then_some(&start.position);
         self.target.record(anew, &tables).await?;
         self.position = start.position;
-        self.source.confirm(&self.position, false).await?;
+        // The source may now forget which tables were void: the target's ledger has it.
+        self.source.confirm(&self.position, true).await?;
         self.note_vanished();
         Ok(())
     }

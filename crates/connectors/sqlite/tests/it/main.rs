@@ -1,1 +1,9 @@
-//! x
+//! Tests of the SQLite connector on real files, with the `sqlite3` shell as the other program.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod differential;
+mod given;
+mod positions;
+mod tables;
+mod traps;
+mod uniques;

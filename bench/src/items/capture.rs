@@ -1,0 +1,57 @@
+//! What capture costs an application that writes: CPU seconds of the same writes, bare and captured.
+
+use super::{Bench, median};
+use crate::rows::Shape;
+use crate::table::{Line, Target, Unit};
+use crate::{Result, child, plain, synced};
+use std::path::Path;
+
+/// The table has a tenth of the rows of the others: it stays in SQLite's cache for longer, which makes the bare
+/// write cheaper, and so the ratio worse.
+const ROWS_DIVISOR: u64 = 10;
+
+/// The kinds of writes, with the size of their transactions.
+const WORKS: [(&str, usize); 5] = [("insert", 1000), ("update", 1000), ("delete", 1000), ("insert", 1), ("update", 1)];
+
+/// How many times the CPU of the bare write a captured one may cost.
+const RATIO_MAX: f64 = 2.0;
+
+pub(super) fn run(bench: &Bench) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for shape in [Shape::Plain, Shape::Indexed] {
+        for (kind, per_transaction) in WORKS {
+            lines.push(one(bench, shape, kind, per_transaction)?);
+        }
+    }
+    Ok(lines)
+}
+
+fn one(bench: &Bench, shape: Shape, kind: &str, per_transaction: usize) -> Result<Line> {
+    let rows = (bench.rows / ROWS_DIVISOR).max(bench.changes).max(10);
+    let bare = bench.path("bare.db");
+    let base = bench.base(rows, shape)?;
+    let (count, size, many) = (bench.changes.to_string(), per_transaction.to_string(), rows.to_string());
+    let job = ["write", kind, &many, &count, &size];
+    let write = |path: &Path| child::run(&job, &[path]).map(|took| took.cpu_seconds);
+    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+    for run in 0..bench.runs {
+        plain::clone_file(&base, &bare)?;
+        let (source, target) = bench.working_pair(rows, shape)?;
+        theirs.push(write(&bare)?);
+        ours.push(write(&source)?);
+        if run == 0 {
+            plain::check_equal(&bare, &source, None)?;
+            synced::sync(&source, &target)?;
+            plain::check_equal(&source, &target, None)?;
+        }
+    }
+    let table = if shape == Shape::Indexed { ", 3 indexes" } else { "" };
+    Ok(Line {
+        work: format!("capture: {kind}, {per_transaction} a tx{table}"),
+        against: "the same bare".to_owned(),
+        theirs: Some(median(theirs)),
+        ours: median(ours),
+        unit: Unit::CpuSeconds,
+        target: Target::RatioMax(RATIO_MAX),
+    })
+}

@@ -1,0 +1,151 @@
+//! Generated schemas and workloads, written by a second process, against plain SQL as the oracle.
+
+use crate::given::given;
+
+/// SplitMix64: the same seed, the same run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+
+    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        choices[self.roll(choices.len() as u64) as usize]
+    }
+
+    fn value(&mut self) -> String {
+        match self.roll(8) {
+            0 => "NULL".to_owned(),
+            1 => format!("x'{:02x}{:02x}'", self.roll(256), self.roll(256)),
+            2 => format!("{}.5", self.roll(20)),
+            3 => format!("{}.0", self.roll(20)),
+            4 => format!("CAST(x'{:02x}41' AS TEXT)", self.roll(256)),
+            5 => self.of(&["'a'", "'A'", "'ä'", "''", "'10'", "'abc'", "'ABC'"]).to_owned(),
+            _ => self.roll(20).to_string(),
+        }
+    }
+}
+
+/// A table: its DDL, and its columns of which the first `keys` are the key.
+struct Shape {
+    ddl: Vec<String>,
+    columns: Vec<String>,
+    keys: usize,
+}
+
+fn shape(dice: &mut Dice, name: &str) -> Shape {
+    let keys = 1 + dice.roll(2) as usize;
+    let others = 1 + dice.roll(4) as usize;
+    let columns: Vec<String> = (0..keys + others).map(|n| format!("c{n}")).collect();
+    let (mut parts, mut ddl) = (Vec::new(), Vec::new());
+    let integer_key = keys == 1 && dice.roll(2) == 0;
+    for (n, column) in columns.iter().enumerate() {
+        let kind = dice.of(&["INT", "TEXT", "REAL", "BLOB", "", "NUMERIC"]);
+        let collate = dice.of(&["", "", "COLLATE NOCASE", "COLLATE RTRIM"]);
+        let rule = match (n < keys, dice.roll(5)) {
+            (true, _) => "NOT NULL",
+            (false, 0) => "UNIQUE",
+            (false, 1) => "UNIQUE ON CONFLICT REPLACE",
+            (false, 2) => "DEFAULT 7",
+            _ => "",
+        };
+        parts.push(match (n, integer_key) {
+            (0, true) => format!("{column} INTEGER PRIMARY KEY"),
+            _ => format!("{column} {kind} {collate} {rule}"),
+        });
+    }
+    if !integer_key {
+        parts.push(format!("PRIMARY KEY ({})", columns[..keys].join(", ")));
+    }
+    if dice.roll(3) == 0 {
+        parts.push(format!("g AS ({0} || 'x') {1}", columns[keys], dice.of(&["", "STORED"])));
+        let last = parts.len() - 1;
+        let at = columns.len();
+        let generated = parts.remove(last);
+        parts.insert(at, generated);
+    }
+    let tail = if !integer_key && dice.roll(2) == 0 { " WITHOUT ROWID" } else { "" };
+    ddl.push(format!("CREATE TABLE {name} ({}){tail};", parts.join(", ")));
+    let column = &columns[keys + dice.roll(others as u64) as usize];
+    match dice.roll(5) {
+        0 => ddl.push(format!("CREATE UNIQUE INDEX {name}_i ON {name}(lower({column})) WHERE {column} IS NOT NULL;")),
+        1 => ddl.push(format!("CREATE UNIQUE INDEX {name}_i ON {name}({column} COLLATE NOCASE, {});", columns[0])),
+        2 => ddl.push(format!("CREATE INDEX {name}_i ON {name}({column} DESC);")),
+        _ => {}
+    }
+    Shape { ddl, columns, keys }
+}
+
+/// One statement of any kind; it may fail, as an application's may.
+fn statement(dice: &mut Dice, name: &str, shape: &Shape) -> String {
+    let or =
+        |dice: &mut Dice| dice.of(&["", "OR REPLACE", "OR IGNORE", "OR REPLACE", "OR ABORT", "OR FAIL"]).to_owned();
+    let any = |dice: &mut Dice| shape.columns[dice.roll(shape.columns.len() as u64) as usize].clone();
+    let list = shape.columns.join(", ");
+    match dice.roll(10) {
+        0..=3 => {
+            let rows: Vec<String> = (0..1 + dice.roll(3))
+                .map(|_| format!("({})", shape.columns.iter().map(|_| dice.value()).collect::<Vec<_>>().join(", ")))
+                .collect();
+            format!("INSERT {} INTO {name}({list}) VALUES {};", or(dice), rows.join(", "))
+        }
+        4 | 5 => format!(
+            "UPDATE {} {name} SET {} = {} WHERE {} > {};",
+            or(dice),
+            any(dice),
+            dice.value(),
+            any(dice),
+            dice.value()
+        ),
+        6 => {
+            let key = &shape.columns[dice.roll(shape.keys as u64) as usize];
+            format!("UPDATE {} {name} SET {key} = {} WHERE {} = {};", or(dice), dice.value(), any(dice), dice.value())
+        }
+        7 => format!("DELETE FROM {name} WHERE {} < {};", any(dice), dice.value()),
+        8 => {
+            let values: Vec<String> = shape.columns.iter().map(|_| dice.value()).collect();
+            let (set, value) = (any(dice), dice.value());
+            format!(
+                "INSERT INTO {name}({list}) VALUES ({}) ON CONFLICT DO UPDATE SET {set} = {value};",
+                values.join(", ")
+            )
+        }
+        _ => format!("BEGIN; DELETE FROM {name}; {}", dice.of(&["ROLLBACK;", "COMMIT;"])),
+    }
+}
+
+#[test]
+fn generated_tables_and_workloads_arrive() {
+    let rounds: u64 = std::env::var("TIDEWATER_TEST_ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(20);
+    let from: u64 = std::env::var("TIDEWATER_TEST_SEED").ok().and_then(|r| r.parse().ok()).unwrap_or(1);
+    for seed in from..from + rounds.div_ceil(4) {
+        let mut dice = Dice(seed);
+        let shapes: Vec<(String, Shape)> =
+            (0..3).map(|n| format!("t{n}")).map(|name| (name.clone(), shape(&mut dice, &name))).collect();
+        let ddl: Vec<String> = shapes.iter().flat_map(|(_, s)| s.ddl.clone()).collect();
+        let pair = given(&ddl.join("\n"));
+        let mut written = String::new();
+        for round in 0..6 {
+            let mut script = String::from(".bail off\n");
+            for _ in 0..25 {
+                let (name, shape) = &shapes[dice.roll(3) as usize];
+                script.push_str(&statement(&mut dice, name, shape));
+                script.push('\n');
+            }
+            written.push_str(&script);
+            // Statements that fail say so; what counts is what the database holds afterwards.
+            let _ = crate::given::try_shell(&pair.source, &script);
+            let report = pair
+                .tries()
+                .unwrap_or_else(|error| panic!("seed {seed} round {round}: {error}\n{}\n{written}", ddl.join("\n")));
+            assert!(!report.needs_attention(), "seed {seed} round {round}: {report:?}\n{}\n{written}", ddl.join("\n"));
+            let same = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pair.same()));
+            assert!(same.is_ok(), "seed {seed} round {round} differs\n{}\n{written}", ddl.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The link on doubles: what it promises about first contact, interruptions, lost positions, stops and pace.
+
+mod first_contact;
+mod following;
+mod interruptions;
+mod lost_positions;
