@@ -4,6 +4,8 @@
 //! `given/running.rs` starts, watches and ends the binary, `given/disks.rs` has disks that are full or read-only
 //! and programs that hold locks. Whoever waits here waits for a state, with a deadline.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "drives real processes, on the real clock")]
+
 mod disks;
 mod running;
 
@@ -188,12 +190,13 @@ impl Place {
     }
 }
 
-/// The statements of a message: what a person would copy into the `sqlite3` shell.
+/// The statements in a message: what a person would copy into the `sqlite3` shell.
 pub(crate) fn statements_in(message: &str) -> String {
+    const BEGINNINGS: [&str; 8] = ["ALTER ", "BEGIN", "COMMIT", "CREATE ", "DELETE ", "DROP ", "INSERT ", "UPDATE "];
     let mut statements = String::new();
     let mut inside = false;
     for line in message.lines() {
-        inside |= line.starts_with("  ") && line.trim_start().starts_with(|c: char| c.is_ascii_uppercase());
+        inside |= BEGINNINGS.iter().any(|beginning| line.trim_start().starts_with(beginning));
         if inside {
             statements.push_str(line);
             statements.push('\n');

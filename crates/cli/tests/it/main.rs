@@ -4,6 +4,7 @@ mod bad_input;
 mod config;
 mod first_contact;
 mod given;
+mod kill;
 mod schema;
 mod sync;
 mod teardown;

@@ -147,7 +147,10 @@ fn a_protected_replica_refuses_other_writers_and_is_still_synced() {
         let said = shop.try_sql("till.db", write).expect_err("others may not write");
         assert!(said.contains("t is a protected replica of shop.db: write there"), "{said}");
     }
-    shop.sql("shop.db", "UPDATE t SET v = 'new' WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (4,'d');");
+    shop.sql(
+        "shop.db",
+        "UPDATE t SET v = 'new' WHERE id = 1; DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (4,'d');",
+    );
 
     let second = shop.tries_to_sync("--protect --json").exits(0);
 

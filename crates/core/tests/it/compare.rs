@@ -76,6 +76,26 @@ impl Sides {
         }
         found
     }
+
+    /// The same, and `meanwhile` is called before every poll, with its number.
+    async fn compare_while(&self, of: &str, mut meanwhile: impl FnMut(u64)) -> Found {
+        let mut comparison = pin!(self.compare(of, |_| {}));
+        let mut polls = 0;
+        poll_fn(|context| {
+            meanwhile(polls);
+            polls += 1;
+            comparison.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// An application writes new rows, and a running link has brought them over.
+    fn written_on_both(&self, ids: impl Iterator<Item = i64>) {
+        for id in ids {
+            self.source.with(|state| state.rows.table(NAME).insert(key(id), row(id, "meanwhile")));
+            self.target.with(|state| state.rows.table(NAME).insert(key(id), row(id, "meanwhile")));
+        }
+    }
 }
 
 /// Which rows of a table differ, and how often.
@@ -193,25 +213,34 @@ async fn writes_meanwhile_hide_no_difference_and_make_none_up() {
         let (often, many) = (1 + dice.below(20), 1 + dice.below(1_500));
         // A comparison can only end when writers do.
         let mut left = 4_000;
-        let mut write = || {
+        let write = |_| {
             let burst = if dice.one_in(often) { many.min(left) } else { 0 };
             left -= burst;
-            for _ in 0..burst {
-                let id = dice.id_below(1 << 40) - (1 << 39);
-                if !left_alone.contains(&key(id)) {
-                    sides.source.with(|state| state.rows.table(NAME).insert(key(id), row(id, "meanwhile")));
-                    sides.target.with(|state| state.rows.table(NAME).insert(key(id), row(id, "meanwhile")));
-                }
-            }
+            let ids = (0..burst).map(|_| dice.id_below(1 << 40) - (1 << 39));
+            sides.written_on_both(ids.filter(|id| !left_alone.contains(&key(*id))));
         };
-        let mut comparison = pin!(sides.compare(&of, |_| {}));
-        let mut found = poll_fn(|context| {
-            write();
-            comparison.as_mut().poll(context)
-        })
-        .await;
+        let mut found = sides.compare_while(&of, write).await;
         found.differences.retain(|(key, _)| left_alone.contains(key));
         found.is_exactly(&differences, &of);
+    }
+}
+
+/// A list that is cut off at its bound must not be taken for all there is.
+#[tokio::test]
+async fn a_range_that_grows_past_a_leaf_before_it_is_listed() {
+    for poll in 0..20 {
+        let source = same_rows((0..1_000).map(|n| n * 1_000));
+        let mut target = source.clone();
+        let (missing, _) = target.pop_first().expect("a row");
+        let sides = Sides::new(source, target);
+        let of = format!("written at poll {poll}");
+        let write = |now| {
+            if now == poll {
+                sides.written_on_both((0..1_000).map(|n| n * 1_000 + 500));
+            }
+        };
+        let found = sides.compare_while(&of, write).await;
+        found.is_exactly(&[(missing, DifferenceKind::Missing)].into(), &of);
     }
 }
 

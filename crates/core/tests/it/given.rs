@@ -192,8 +192,18 @@ impl World {
         Link::new(Arc::new(ends), self.settings.clone(), self.env.clone(), observer, stop)
     }
 
+    /// Runs the link until it ends by itself; a link that never does is a failure, not a long wait.
     pub(crate) async fn run(&self) -> Result<Report> {
-        self.link().run().await
+        const POLLS_MAX: u64 = 200_000;
+        let ended = self.run_until_killed(POLLS_MAX, || {}).await;
+        ended.unwrap_or_else(|| {
+            panic!("seed {}: the link does not end; its states: {:?}", self.seed, self.last_states())
+        })
+    }
+
+    fn last_states(&self) -> Vec<State> {
+        let states = self.watcher.states();
+        states[states.len().saturating_sub(8)..].to_vec()
     }
 
     #[track_caller]

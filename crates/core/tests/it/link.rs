@@ -2,5 +2,6 @@
 
 mod first_contact;
 mod following;
+mod halted;
 mod interruptions;
 mod lost_positions;

@@ -168,7 +168,7 @@ impl Running {
 
     /// Ends it at once, as the machine's loss of power would.
     #[track_caller]
-    pub(crate) fn is_killed(self) {
+    pub(crate) fn dies(self) {
         assert_eq!(self.gets("KILL").ends().code, None, "a signal ended it");
     }
 }

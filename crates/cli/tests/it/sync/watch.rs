@@ -78,7 +78,7 @@ fn a_watcher_that_was_killed_is_taken_up_by_the_next() {
             let writer = scope.spawn(|| bank.sql("shop.db", &moves));
             let some = format!("SELECT count(*) > {} FROM moves;", round * 100 + 10);
             until("some moves at the target", || bank.sql("till.db", &some) == "1");
-            watcher.is_killed();
+            watcher.dies();
             assert_eq!(bank.sql("till.db", "SELECT sum(money) FROM accounts;"), "1000");
             writer.join().expect("the writer is not disturbed");
         });
@@ -98,11 +98,14 @@ fn a_copy_that_was_killed_goes_on_where_it_was() {
         shop.files().contains(&"till.db".to_owned())
             && shop.try_sql("till.db", "SELECT count(*) > 600 FROM t;") == Ok("1".into())
     });
-    copying.is_killed();
+    copying.dies();
     let there: u64 = shop.sql("till.db", "SELECT count(*) FROM t;").parse().expect("a number");
     assert!(there < 6_000, "the kill came in the middle");
     // What was copied already may change before the copy goes on.
-    shop.sql("shop.db", "UPDATE t SET v = 'new' WHERE id <= 3; DELETE FROM t WHERE id = 4; INSERT INTO t VALUES (0,'zero');");
+    shop.sql(
+        "shop.db",
+        "UPDATE t SET v = 'new' WHERE id <= 3; DELETE FROM t WHERE id = 4; INSERT INTO t VALUES (0,'zero');",
+    );
 
     let next = shop.tries_to_sync("--json").exits(0);
 
@@ -134,7 +137,8 @@ fn a_watcher_prints_a_json_object_a_line() {
     shop.sql("shop.db", "DELETE FROM order_lines;");
     until("the change at the target", || shop.sql("till.db", "SELECT count(*) FROM order_lines;") == "0");
     let lines = watcher.gets("INT").ends().exits(0).json_lines();
-    let applied: u64 = lines.iter().filter(|l| l.get("lag_ms").is_some()).filter_map(|l| l["changes_applied"].as_u64()).sum();
+    let applied: u64 =
+        lines.iter().filter(|l| l.get("lag_ms").is_some()).filter_map(|l| l["changes_applied"].as_u64()).sum();
     assert_eq!(applied, 3, "each batch is told: {lines:#?}");
     assert_eq!(lines.last().map(|last| &last["needs_attention"]), Some(&serde_json::json!(false)), "{lines:#?}");
 }

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tidewater_core::apply::{Durability, Ledger, MemoryTarget, Prepared, TableLedger, Target, Writer, Written};
+use tidewater_core::apply::{Durability, Held, Ledger, MemoryTarget, Prepared, TableLedger, Target, Writer, Written};
 use tidewater_core::capture::{Feed, MemorySource, Read, Reader, Source, Start, Survey};
 use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
 use tidewater_core::env::Env;
@@ -29,8 +29,12 @@ pub(crate) struct Notes {
     pub(crate) disk_full: AtomicBool,
     /// The target says that nothing it wrote is durable yet.
     pub(crate) never_durable: AtomicBool,
-    /// This table does not fit at the target.
+    /// This table does not fit at the target, and cannot be written.
     pub(crate) unfit: Mutex<Option<String>>,
+    /// Rows that the target holds, beside those that it held itself.
+    pub(crate) held: Mutex<Vec<Held>>,
+    /// The next this many reads say that the schema changed.
+    pub(crate) schema_changes: AtomicU64,
     /// How often a source was begun.
     pub(crate) begun: AtomicU64,
 }
@@ -45,6 +49,8 @@ impl Notes {
             disk_full: AtomicBool::new(false),
             never_durable: AtomicBool::new(false),
             unfit: Mutex::default(),
+            held: Mutex::default(),
+            schema_changes: AtomicU64::new(0),
             begun: AtomicU64::new(0),
         }
     }
@@ -59,11 +65,12 @@ pub(crate) struct Watched<T> {
     inner: T,
     notes: Arc<Notes>,
     fed_by: Vec<Feed>,
+    unfit_at: Option<usize>,
 }
 
 impl<T> Watched<T> {
     pub(crate) fn new(inner: T, notes: &Arc<Notes>) -> Self {
-        Self { inner, notes: notes.clone(), fed_by: vec![] }
+        Self { inner, notes: notes.clone(), fed_by: vec![], unfit_at: None }
     }
 }
 
@@ -116,6 +123,11 @@ impl Source for Watched<MemorySource> {
     }
 
     async fn read(&mut self, after: &Position, budget: Budget, wait: Duration) -> Result<Read> {
+        let left = self.notes.schema_changes.load(Ordering::Relaxed);
+        if left > 0 {
+            self.notes.schema_changes.store(left - 1, Ordering::Relaxed);
+            return call(&self.notes, async { Ok(Read::SchemaChanged) }).await;
+        }
         let read = call(&self.notes, self.inner.read(after, budget, wait)).await?;
         if read == Read::Nothing && !wait.is_zero() {
             self.notes.env.clock.sleep(wait).await;
@@ -135,14 +147,16 @@ impl Source for Watched<MemorySource> {
 #[async_trait]
 impl Target for Watched<MemoryTarget> {
     async fn ledger(&mut self, writer: &Writer) -> Result<Ledger> {
-        call(&self.notes, self.inner.ledger(writer)).await
+        let mut ledger = call(&self.notes, self.inner.ledger(writer)).await?;
+        ledger.held.extend(self.notes.held.lock().expect("not poisoned").clone());
+        Ok(ledger)
     }
 
     async fn prepare(&mut self, mappings: Arc<[Mapping]>, tables: &[Table], create: bool) -> Result<Prepared> {
         let mut prepared = call(&self.notes, self.inner.prepare(mappings.clone(), tables, create)).await?;
         if let Some(unfit) = &*self.notes.unfit.lock().expect("not poisoned") {
-            let at = mappings.iter().position(|m| m.target.table == *unfit);
-            prepared.unfit.extend(at.map(|at| (at, "a column is missing".to_owned())));
+            self.unfit_at = mappings.iter().position(|m| m.target.table == *unfit);
+            prepared.unfit.extend(self.unfit_at.map(|at| (at, "a column is missing".to_owned())));
         }
         Ok(prepared)
     }
@@ -154,6 +168,9 @@ impl Target for Watched<MemoryTarget> {
     async fn write(&mut self, batch: Batch) -> Result<Written> {
         if self.notes.disk_full.load(Ordering::Relaxed) {
             return Err(Error::new(Kind::Unavailable, code::DISK, "no space left"));
+        }
+        if batch.changes.iter().any(|change| Some(change.table) == self.unfit_at) {
+            return Err(Error::new(Kind::Internal, code::STATEMENT, "the table has no such column"));
         }
         let noted = (self.notes.env.clock.monotonic(), batch.changes.len() as u64);
         self.notes.batches.lock().expect("not poisoned").push(noted);
@@ -186,7 +203,7 @@ impl WatchedEnds {
 impl Ends for WatchedEnds {
     async fn source(&self) -> Result<Box<dyn Source>> {
         let fed_by = self.notes.fed_by.lock().expect("not poisoned").clone();
-        Ok(Box::new(Watched { inner: self.source.clone(), notes: self.notes.clone(), fed_by }))
+        Ok(Box::new(Watched { fed_by, ..Watched::new(self.source.clone(), &self.notes) }))
     }
 
     async fn target(&self) -> Result<Box<dyn Target>> {

@@ -2,7 +2,7 @@
 
 use crate::given::{World, child, key, row, table};
 use std::collections::BTreeMap;
-use tidewater_core::apply::{Ledger, Phase};
+use tidewater_core::apply::Ledger;
 use tidewater_core::capture::Feed;
 use tidewater_core::change::{Deletes, Key, Pattern, Row, TableScope};
 use tidewater_core::link::{Existing, Run, State};
@@ -249,35 +249,4 @@ async fn a_chain_through_a_third_is_no_reversal() {
         vec![Feed { link: "l".into(), source: "hq.db".into(), source_identity: "another".into() }];
     world.ran(world.run().await);
     world.is_in_step();
-}
-
-#[tokio::test]
-async fn a_table_that_does_not_fit_is_refused_at_first_and_halted_later() {
-    let world = World::new(0, vec![table("orders"), table("products")]);
-    world.stored_at_source("products", [(1, "product 1".into())]);
-    let fits = |unfit: Option<&str>| {
-        *world.notes.unfit.lock().expect("not poisoned") = unfit.map(str::to_owned);
-    };
-    fits(Some("orders"));
-    let error = world.refused().await;
-    assert_eq!((error.kind, error.code), (Kind::Conflict, code::COLUMNS_DIFFER));
-    assert_eq!(world.written(), 0);
-
-    fits(None);
-    world.ran(world.run().await);
-    fits(Some("orders"));
-    world.writes("orders", 1, Some("held back"));
-    world.writes("products", 1, Some("renamed"));
-    let report = world.ran(world.run().await);
-    assert_eq!(report.halted, BTreeMap::from([("orders".to_owned(), "a column is missing".to_owned())]));
-    assert!(report.needs_attention());
-    assert_eq!(world.target_rows("orders").len(), 0, "the halted table is left alone");
-    assert_eq!(world.target_rows("products"), world.source_rows("products"), "the others go on");
-    let phase = |name: &str| world.target.with(|state| state.ledger.tables[name].phase.clone());
-    assert_eq!(phase("orders"), Phase::Halted("a column is missing".to_owned()));
-
-    fits(None);
-    let report = world.ran(world.run().await);
-    world.is_in_step();
-    assert_eq!((report.halted, phase("orders")), (BTreeMap::new(), Phase::Following));
 }

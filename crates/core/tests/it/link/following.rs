@@ -220,6 +220,7 @@ async fn the_pace_is_kept_when_nobody_can_stop_the_link_any_more() {
     let mut world = World::of_products(2_000);
     world.settings.rows_per_second_max = Some(RATE);
     let mut link = world.link();
+    // The sender of the link's own signal is gone with this.
     world.stop = tokio::sync::watch::Sender::new(false);
     world.ran(link.run().await);
     kept_its_pace(&world, 2_000);

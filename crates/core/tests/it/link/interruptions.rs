@@ -75,10 +75,27 @@ async fn a_disk_that_stays_full_is_given_up_also_while_comparing() {
     let world = World::of_products(100);
     world.stored_at_target("products", (1..=60).map(|id| (id, format!("product {id}"))));
     world.notes.disk_full.store(true, Ordering::Relaxed);
-    let ended = world.run_until_killed(100_000, || {}).await;
+    let error = world.refused().await;
     let tries = world.watcher.count(&State::Starting);
-    let error = ended.unwrap_or_else(|| panic!("not given up after {tries} tries")).expect_err("no space left");
     assert_eq!((error.code, tries), (code::DISK, Backoff::TRIES_MAX as usize));
+}
+
+#[tokio::test]
+async fn a_schema_that_changed_is_looked_at_again() {
+    let world = World::of_products(100);
+    world.notes.schema_changes.store(3, Ordering::Relaxed);
+    world.ran(world.run().await);
+    world.is_in_step();
+    assert_eq!(world.notes.begun.load(Ordering::Relaxed), 4);
+    assert_eq!(world.written(), 100);
+}
+
+/// A source that cannot read on says so each time. Asking again at once, for ever, helps nobody.
+#[tokio::test]
+async fn a_schema_that_seems_to_change_for_ever_is_given_up() {
+    let world = World::of_products(100);
+    world.notes.schema_changes.store(u64::MAX, Ordering::Relaxed);
+    world.run().await.expect_err("given up");
 }
 
 #[tokio::test]
