@@ -2,7 +2,7 @@
 //!
 //! What is checked knows nothing of the engine: plain SQL over both files, and their integrity.
 
-use crate::given::{Place, Running, given};
+use crate::given::{Place, Running, given, until};
 use rusqlite::Connection;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -128,6 +128,25 @@ fn the_engine_is_killed_at_random_moments_while_another_program_writes() {
         }
     }
     println!("{kills} kills");
+}
+
+#[test]
+fn a_first_copy_that_was_killed_resumes_at_the_chunk() {
+    let place = given("");
+    place.sql("shop.db", SHOP);
+    let copied = || -> u64 {
+        let till = Connection::open(place.path("till.db"));
+        till.and_then(|c| c.query_row("SELECT count(*) FROM parts", [], |r| r.get(0))).unwrap_or(0)
+    };
+    let engine = place.starts("sync sqlite:shop.db sqlite:till.db --rows-per-second-max 8000");
+    until("half of the copy", || copied() >= 8_000);
+    assert_eq!(engine.gets("KILL").ends().code, None, "a signal ended it");
+    let there = copied();
+    assert!(there < 20_000, "killed in the middle");
+    let report = place.tidewater("sync sqlite:shop.db sqlite:till.db --json").exits(0);
+    let rows = 20_000 + 6_666;
+    assert_eq!((report.count("rows_copied"), report.count("rows_compared")), (rows - there, 0));
+    place.same_rows("shop.db", "till.db");
 }
 
 /// Whether this machine lets a test trace its children.

@@ -3,7 +3,7 @@
 
 mod rebuilt;
 
-use crate::given::{Place, given, numbered, statements_in, until};
+use crate::given::{Place, given, numbered, statements_in};
 
 const TWO_TABLES: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT, b TEXT);
     INSERT INTO t VALUES (1,'a1','b1'), (2,'a2','b2');
@@ -26,7 +26,7 @@ fn halts_until_mended(place: &Place, change: &str, said: &str) {
         dump.lines().filter(|line| line.contains(" t ") || line.contains(" t(")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(of_t(&place.dump("till.db")), of_t(&before), "the halted table is left alone");
-    place.tidewater("status sqlite:till.db").exits(1).says("t      halted").says("E0040 t is halted");
+    place.tidewater("status sqlite:till.db").exits(1).says("E0040 t is halted").says("other    following");
     place.sql("shop.db", "UPDATE t SET id = 11 WHERE id = 1; INSERT INTO other(v) VALUES ('still');");
     place.tries_to_sync("").exits(1);
     assert_eq!(place.rows_of("till.db", "other", "*"), place.rows_of("shop.db", "other", "*"));
@@ -71,11 +71,11 @@ fn a_column_that_was_added_is_followed_by_a_watcher() {
     let watcher = place.starts("sync sqlite:shop.db sqlite:till.db --watch").in_step();
     place.sql("shop.db", "ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 5;");
     place.sql("shop.db", "UPDATE t SET c = 6 WHERE id = 1; INSERT INTO other(v) VALUES (1);");
-    until("the new column at the target", || {
+    watcher.brings("the new column at the target", || {
         place.try_sql("till.db", "SELECT group_concat(c) FROM t;") == Ok("6,5".into())
     });
     place.sql("shop.db", "ALTER TABLE other ADD COLUMN w; UPDATE other SET w = 'live';");
-    until("the next one too", || place.try_sql("till.db", "SELECT w FROM other;") == Ok("live".into()));
+    watcher.brings("the next one too", || place.try_sql("till.db", "SELECT w FROM other;") == Ok("live".into()));
     watcher.gets("TERM").ends().exits(0);
     place.same_rows("shop.db", "till.db");
 }
@@ -144,15 +144,17 @@ fn a_watcher_halts_one_table_and_takes_it_up_once_it_is_mended() {
     let place = given(TWO_TABLES);
     let watcher = place.starts("sync sqlite:shop.db sqlite:till.db --watch").in_step();
     place.sql("shop.db", "ALTER TABLE t DROP COLUMN b; INSERT INTO other(v) VALUES ('goes on');");
-    until("the other table goes on", || place.sql("till.db", "SELECT count(*) FROM other;") == "1");
-    until("the table is halted", || {
+    watcher.brings("the other table goes on", || place.sql("till.db", "SELECT count(*) FROM other;") == "1");
+    watcher.brings("the table is halted", || {
         place.sql("till.db", "SELECT phase FROM _tidewater_link_table WHERE name = 't';") == "halted"
     });
     let halted = watcher.gets("TERM").ends().exits(1);
     place.sql("till.db", &statements_in(&halted.says("E0040 t is halted").out));
     let watcher = place.starts("sync sqlite:shop.db sqlite:till.db --watch").in_step();
     place.sql("shop.db", "UPDATE t SET a = 'live';");
-    until("the mended table is followed", || place.sql("till.db", "SELECT group_concat(a) FROM t;") == "live,live");
+    watcher.brings("the mended table is followed", || {
+        place.sql("till.db", "SELECT group_concat(a) FROM t;") == "live,live"
+    });
     watcher.gets("TERM").ends().exits(0);
     place.same_rows("shop.db", "till.db");
 }
@@ -173,9 +175,9 @@ fn a_table_that_is_new_is_created_and_copied() {
 
     let watcher = place.starts("sync sqlite:shop.db sqlite:till.db --watch").in_step();
     place.sql("shop.db", "CREATE TABLE last(id INTEGER PRIMARY KEY, v); INSERT INTO last VALUES (1,'x');");
-    until("the new table at the target", || place.try_sql("till.db", "SELECT v FROM last;") == Ok("x".into()));
+    watcher.brings("the new table at the target", || place.try_sql("till.db", "SELECT v FROM last;") == Ok("x".into()));
     place.sql("shop.db", "UPDATE last SET v = 'y';");
-    until("it is followed", || place.sql("till.db", "SELECT v FROM last;") == "y");
+    watcher.brings("it is followed", || place.sql("till.db", "SELECT v FROM last;") == "y");
     watcher.gets("TERM").ends().exits(0);
 }
 
@@ -233,7 +235,7 @@ fn vacuum_of_a_table_without_a_key_is_noticed() {
     let watcher = place.starts("sync sqlite:shop.db sqlite:till.db --watch").in_step();
     place.sql("shop.db", "DELETE FROM visits WHERE at % 7 = 0; VACUUM;");
     place.sql("shop.db", "UPDATE visits SET who = 'renamed' WHERE at = 1; INSERT INTO visits VALUES ('last', 101);");
-    until("the last visit at the target", || {
+    watcher.brings("the last visit at the target", || {
         place.sql("till.db", "SELECT count(*) FROM visits WHERE who IN ('last', 'renamed');") == "2"
     });
     watcher.gets("TERM").ends().exits(0);

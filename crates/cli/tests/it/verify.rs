@@ -1,7 +1,7 @@
 //! `tidewater verify`: equal is proved, a difference is named with its key and columns, and `--repair` mends it
 //! with a copy of what was there in the journal.
 
-use crate::given::{Place, SHOP, given, locked, numbered, until};
+use crate::given::{Place, SHOP, given, locked, numbered};
 
 const VERIFY: &str = "verify sqlite:shop.db sqlite:till.db";
 
@@ -49,7 +49,7 @@ fn each_difference_is_named_with_its_key_and_columns() {
     let place = a_till_that_somebody_wrote_to();
     let differs = place.tidewater(VERIFY).exits(1);
     for line in [
-        "  customers key ana@example.org  differs: name\n",
+        "  customers key 'ana@example.org'  differs: name\n",
         "  products key 2  differs: name, price\n",
         "  products key 9  only in target\n",
         "  order_lines key 1, 2  only in source\n",
@@ -152,7 +152,7 @@ fn a_table_that_does_not_fit_is_named() {
 
 #[test]
 fn beside_a_running_watcher_under_writes_both_are_equal() {
-    let place = given(&numbered(4_000));
+    let place = given(&format!("PRAGMA journal_mode = WAL; {}", numbered(4_000)));
     let watcher = place.starts("sync sqlite:shop.db sqlite:till.db --watch").in_step();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -171,7 +171,9 @@ fn beside_a_running_watcher_under_writes_both_are_equal() {
         }
         writer.join().expect("the writer is not disturbed");
     });
-    until("the last change at the target", || place.sql("till.db", "SELECT count(*) FROM t WHERE id = 10119;") == "1");
+    watcher.brings("the last change at the target", || {
+        place.sql("till.db", "SELECT count(*) FROM t WHERE id = 10119;") == "1"
+    });
     place.tidewater(VERIFY).exits(0);
     watcher.gets("TERM").ends().exits(0);
     place.same_rows("shop.db", "till.db");
@@ -189,7 +191,7 @@ fn being_interrupted_is_no_bug_of_ours() {
         let links = std::fs::read_dir(&open).into_iter().flatten().flatten();
         links.filter_map(|link| std::fs::read_link(link.path()).ok()).any(|path| path.ends_with(name))
     };
-    until("both databases open", || holds("shop.db") && holds("till.db"));
+    verifying.brings("both databases open", || holds("shop.db") && holds("till.db"));
     verifying.gets("INT").ends().never_says("E0099").never_says("bug in Tidewater").never_says("  equal");
 }
 

@@ -6,10 +6,10 @@ use crate::scan::One;
 use crate::sql::{list, quote};
 use crate::target::State;
 use crate::types::bind;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use std::collections::HashSet;
 use tidewater_core::apply::{Durability, Held, Writer, Written};
-use tidewater_core::change::{Change, Deletes, ForeignKey, Key, Mapping, Op, Row, Value, View};
+use tidewater_core::change::{Change, Deletes, ForeignKey, Identity, Key, Mapping, Op, Row, Value, View};
 use tidewater_core::transport::{Batch, Mode, Progress};
 use tidewater_core::{Error, Kind, Result, code};
 
@@ -125,6 +125,7 @@ impl State {
         let (written, cookie) = open.write(|c| {
             let sqlite = |e| open.explain(e);
             let cookie = meta::cookie(c).map_err(sqlite)?;
+            state.refuse_renumbered(c, &writer, cookie)?;
             if state.chained_at != Some(cookie) {
                 let made = crate::chain::refresh(c, &writer.link, &writer.run_triggers).map_err(sqlite)?;
                 made.map_err(|name| no_trigger(&name, &open.database.shown))?;
@@ -146,6 +147,25 @@ impl State {
         }
         self.held.extend(written.held.iter().map(|h| (h.table.clone(), h.key.clone())));
         Ok(Written { durability: Durability::Durable, ..written })
+    }
+
+    /// Tables without a key are written by row number, and a VACUUM of the target gives rows new ones.
+    fn refuse_renumbered(&self, c: &Connection, writer: &Writer, cookie: i64) -> Result<()> {
+        if self.chained_at == Some(cookie) || self.mappings.iter().all(|m| m.identity == Identity::PrimaryKey) {
+            return Ok(());
+        }
+        let sqlite = |e| self.open.explain(e);
+        if !meta::has_table(c, "_tidewater_link").map_err(sqlite)? {
+            return Ok(());
+        }
+        let stored: Option<Option<i64>> = c
+            .query_row("SELECT cookie FROM _tidewater_link WHERE link = ?1", [&writer.link], |row| row.get(0))
+            .optional()
+            .map_err(sqlite)?;
+        match stored {
+            Some(stored) if stored != Some(cookie) => Err(elsewhere(&self.open.database.shown)),
+            _ => Ok(()),
+        }
     }
 
     /// Stores the batch's progress; refuses one that does not follow what is stored.
@@ -171,13 +191,7 @@ impl State {
         };
         match advanced.map_err(|e| self.open.explain(e))? {
             1 => Ok(()),
-            _ => Err(Error::new(
-                Kind::Lost,
-                code::POSITION_LOST,
-                format!("{} does not stand where this link left it", self.open.database.shown),
-            )
-            .meaning("It was restored or replaced, or another engine wrote to it. Nothing was written.")
-            .remedy("Nothing to do: the link takes up what it finds.")),
+            _ => Err(elsewhere(&self.open.database.shown)),
         }
     }
 
@@ -326,6 +340,13 @@ fn dangling_sql(view: &View, fk: &ForeignKey) -> String {
         quote(&fk.parent),
         joined.join(" AND ")
     )
+}
+
+/// The target is not as this link left it.
+fn elsewhere(shown: &str) -> Error {
+    Error::new(Kind::Lost, code::POSITION_LOST, format!("{shown} does not stand where this link left it"))
+        .meaning("It was restored, replaced or vacuumed, or another engine wrote to it. Nothing was written.")
+        .remedy("Nothing to do: the link takes up what it finds, and compares where it must.")
 }
 
 fn no_trigger(name: &str, shown: &str) -> Error {

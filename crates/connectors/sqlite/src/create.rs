@@ -215,15 +215,21 @@ impl Fitting<'_> {
     fn protect(&self, table: &str) -> rusqlite::Result<()> {
         let Some(writer) = self.writer else { return Ok(()) };
         for (name, event) in protection_names(table).iter().zip(["INSERT", "UPDATE", "DELETE"]) {
-            self.c.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", quote(name)))?;
-            if writer.protect {
-                let text = format!("{table} is a protected replica of {}: write there", writer.source);
-                self.c.execute_batch(&format!(
-                    "CREATE TRIGGER {} BEFORE {event} ON {} BEGIN SELECT RAISE(ABORT, {}); END",
-                    quote(name),
-                    quote(table),
-                    literal(&text)
-                ))?;
+            let text = format!("{table} is a protected replica of {}: write there", writer.source);
+            let wanted = writer.protect.then(|| {
+                let (name, table, text) = (quote(name), quote(table), literal(&text));
+                format!("CREATE TRIGGER {name} BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, {text}); END")
+            });
+            let there: Option<String> = self
+                .c
+                .query_row("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1", [name], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            // Only where it differs: every change of the schema is looked at by whoever reads this database.
+            if there != wanted {
+                self.c.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", quote(name)))?;
+                self.c.execute_batch(&wanted.unwrap_or_default())?;
             }
         }
         Ok(())

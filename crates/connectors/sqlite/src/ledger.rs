@@ -26,16 +26,17 @@ pub(crate) fn read(state: &mut State, writer: Writer) -> Result<Ledger> {
 
 fn stored(c: &Connection, writer: &Writer) -> rusqlite::Result<Result<Ledger>> {
     let mut ledger = Ledger { existing: writer.existing, ..Ledger::default() };
-    let row: Option<(Option<String>, String)> = c
-        .query_row("SELECT position, existing FROM _tidewater_link WHERE link = ?1", [&writer.link], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+    let row: Option<(Option<String>, String, Option<i64>)> = c
+        .query_row("SELECT position, existing, cookie FROM _tidewater_link WHERE link = ?1", [&writer.link], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    let Some((position, existing)) = row else { return Ok(Ok(ledger)) };
+    let Some((position, existing, cookie)) = row else { return Ok(Ok(ledger)) };
+    let vacuumed = cookie != Some(meta::cookie(c)?);
     ledger.position = position.map(Position);
     ledger.existing = Existing::from_word(&existing).unwrap_or_default();
     let mut statement =
-        c.prepare("SELECT name, digest, phase, through, reason FROM _tidewater_link_table WHERE link = ?1")?;
+        c.prepare("SELECT name, digest, phase, through, reason, target FROM _tidewater_link_table WHERE link = ?1")?;
     let mut rows = statement.query([&writer.link])?;
     while let Some(row) = rows.next()? {
         let (name, word): (String, String) = (row.get(0)?, row.get(2)?);
@@ -47,6 +48,8 @@ fn stored(c: &Connection, writer: &Writer) -> rusqlite::Result<Result<Ledger>> {
             },
         };
         let phase = match word.as_str() {
+            // Row numbers may not be what they were.
+            "copying" | "following" if vacuumed && !has_key(c, &row.get::<_, String>(5)?)? => Phase::Comparing,
             "copying" => Phase::Copying(through),
             "meeting" => Phase::Meeting,
             "following" => Phase::Following,
@@ -63,6 +66,12 @@ fn stored(c: &Connection, writer: &Writer) -> rusqlite::Result<Result<Ledger>> {
         }
     }
     Ok(Ok(ledger))
+}
+
+/// Whether a table has a primary key.
+fn has_key(c: &Connection, table: &str) -> rusqlite::Result<bool> {
+    c.prepare_cached("SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE pk > 0)")?
+        .query_row([table], |row| row.get(0))
 }
 
 /// The rows held for a link.
@@ -106,11 +115,18 @@ pub(crate) fn record(
         let work = || -> rusqlite::Result<()> {
             meta::make_target(c, &open.identity)?;
             c.execute(
-                "INSERT INTO _tidewater_link(link, source, source_identity, existing, position, updated_at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, datetime('now')) ON CONFLICT (link) DO UPDATE SET \
+                "INSERT INTO _tidewater_link(link, source, source_identity, existing, position, updated_at, cookie) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, datetime('now'), ?6) ON CONFLICT (link) DO UPDATE SET \
                  source = excluded.source, position = coalesce(excluded.position, position), \
-                 updated_at = excluded.updated_at",
-                (&writer.link, &writer.source, &writer.source_identity, writer.existing.word(), position.map(|p| &p.0)),
+                 updated_at = excluded.updated_at, cookie = excluded.cookie",
+                (
+                    &writer.link,
+                    &writer.source,
+                    &writer.source_identity,
+                    writer.existing.word(),
+                    position.map(|p| &p.0),
+                    meta::cookie(c)?,
+                ),
             )?;
             for (name, table) in tables {
                 let mapping = mappings.iter().find(|m| &m.source.table == name);

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS _tidewater_reader_table(
 const TARGET: &str = "
 CREATE TABLE IF NOT EXISTS _tidewater_link(
   link TEXT PRIMARY KEY, source TEXT NOT NULL, source_identity TEXT NOT NULL, existing TEXT NOT NULL,
-  position TEXT, updated_at TEXT NOT NULL);
+  position TEXT, cookie INTEGER, updated_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS _tidewater_link_table(
   link TEXT NOT NULL, name TEXT NOT NULL, target TEXT NOT NULL, digest TEXT NOT NULL, phase TEXT NOT NULL,
   through BLOB, reason TEXT, columns TEXT, PRIMARY KEY (link, name)) WITHOUT ROWID;

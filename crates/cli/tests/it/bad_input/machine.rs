@@ -105,7 +105,7 @@ fn a_short_lock_is_waited_for() {
     shop.syncs();
     let lock = locked(&shop, "shop.db");
     let waiting = shop.starts("sync sqlite:shop.db sqlite:till.db");
-    crate::given::until("the engine has the source", || shop.files().contains(&"shop.db-tidewater".to_owned()));
+    waiting.brings("the engine has the source", || shop.files().contains(&"shop.db-tidewater".to_owned()));
     drop(lock);
     waiting.ends().exits(0);
 }

@@ -1,8 +1,9 @@
 //! The real binary as a child of the test: started, watched, sent signals, and ended at the latest with the test.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -96,7 +97,8 @@ impl std::fmt::Display for Outcome {
 
 /// A command that runs.
 pub(crate) struct Running {
-    child: Child,
+    child: RefCell<Child>,
+    id: u32,
     arguments: String,
     printed: PathBuf,
     complained: PathBuf,
@@ -119,11 +121,12 @@ impl Running {
             .stderr(file(&err))
             .spawn()
             .expect("the binary starts");
-        Self { child, arguments: arguments.join(" "), printed: out, complained: err }
+        let (id, child) = (child.id(), RefCell::new(child));
+        Self { child, id, arguments: arguments.join(" "), printed: out, complained: err }
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.id
     }
 
     /// What it has printed on standard output so far.
@@ -131,10 +134,30 @@ impl Running {
         text_of(&self.printed)
     }
 
+    fn status(&self) -> Option<ExitStatus> {
+        self.child.borrow_mut().try_wait().expect("its state")
+    }
+
+    fn outcome(&self, status: ExitStatus) -> Outcome {
+        let (out, err) = (self.out(), text_of(&self.complained));
+        Outcome { arguments: self.arguments.clone(), code: status.code(), out, err }
+    }
+
+    /// Waits for a state that comes about while it runs.
+    #[track_caller]
+    pub(crate) fn brings(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        until(what, || {
+            let ended = self.status();
+            let holds = holds();
+            assert!(holds || ended.is_none(), "before {what} it ended: {}", self.outcome(ended.expect("an end")));
+            holds
+        });
+    }
+
     /// Waits until it has printed this on standard output.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
-        until(&format!("{text:?} of tidewater {}", self.arguments), || self.out().contains(text));
+        self.brings(&format!("saying {text:?}"), || self.out().contains(text));
         self
     }
 
@@ -146,24 +169,24 @@ impl Running {
 
     /// Sends it a signal by name: `INT`, `TERM`, `KILL`.
     #[track_caller]
-    pub(crate) fn gets(mut self, signal: &str) -> Self {
-        assert!(self.child.try_wait().expect("its state").is_none(), "it has ended already: {}", self.ends());
-        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.id())]).status();
+    pub(crate) fn gets(self, signal: &str) -> Self {
+        if let Some(status) = self.status() {
+            panic!("before the signal {signal} it ended: {}", self.outcome(status));
+        }
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.id)]).status();
         assert!(sent.expect("there is a shell").success(), "the signal {signal} is sent");
         self
     }
 
     /// Waits for its end.
     #[track_caller]
-    pub(crate) fn ends(mut self) -> Outcome {
+    pub(crate) fn ends(self) -> Outcome {
         let mut status = None;
         until(&format!("the end of tidewater {}", self.arguments), || {
-            status = self.child.try_wait().expect("its state");
+            status = self.status();
             status.is_some()
         });
-        let code = status.and_then(|status| status.code());
-        let arguments = self.arguments.clone();
-        Outcome { arguments, code, out: self.out(), err: text_of(&self.complained) }
+        self.outcome(status.expect("it has ended"))
     }
 
     /// Ends it at once, as the machine's loss of power would.
@@ -175,8 +198,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let child = self.child.get_mut();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

@@ -1,7 +1,7 @@
 //! `--watch`, and being interrupted: changes travel as they are written, a transaction stays whole, and whatever
 //! ends the command, the next run goes on from there.
 
-use crate::given::{SHOP, given, numbered, until};
+use crate::given::{SHOP, given, numbered};
 
 /// Ten accounts, and transactions that move money between two of them: the sum is always 1000.
 const BANK: &str = "CREATE TABLE accounts(id INTEGER PRIMARY KEY, money INTEGER NOT NULL);
@@ -25,7 +25,7 @@ fn live_writes_are_followed_until(signal: &str) {
         let sum = bank.sql("till.db", "SELECT sum(money) FROM accounts;");
         assert_eq!(sum, "1000", "a transaction stays whole");
     }
-    until("all moves at the target", || bank.sql("till.db", "SELECT count(*) FROM moves;") == "40");
+    watcher.brings("all moves at the target", || bank.sql("till.db", "SELECT count(*) FROM moves;") == "40");
     bank.same_rows("shop.db", "till.db");
 
     let ended = watcher.gets(signal).ends().exits(0);
@@ -57,7 +57,7 @@ fn a_watcher_that_is_stopped_while_others_write_applies_nothing_by_half() {
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| bank.sql("shop.db", &moves));
             let some = format!("SELECT count(*) > {} FROM moves;", round * 200 + 20);
-            until("some moves at the target", || bank.sql("till.db", &some) == "1");
+            watcher.brings("some moves at the target", || bank.sql("till.db", &some) == "1");
             watcher.gets("TERM").ends().exits(0);
             assert_eq!(bank.sql("till.db", "SELECT sum(money) FROM accounts;"), "1000");
             writer.join().expect("the writer is not disturbed");
@@ -77,7 +77,7 @@ fn a_watcher_that_was_killed_is_taken_up_by_the_next() {
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| bank.sql("shop.db", &moves));
             let some = format!("SELECT count(*) > {} FROM moves;", round * 100 + 10);
-            until("some moves at the target", || bank.sql("till.db", &some) == "1");
+            watcher.brings("some moves at the target", || bank.sql("till.db", &some) == "1");
             watcher.dies();
             assert_eq!(bank.sql("till.db", "SELECT sum(money) FROM accounts;"), "1000");
             writer.join().expect("the writer is not disturbed");
@@ -94,7 +94,7 @@ fn a_copy_that_was_killed_goes_on_where_it_was() {
     let shop = given(&numbered(6_000));
     let slow = "sync sqlite:shop.db sqlite:till.db --rows-per-second-max 3000";
     let copying = shop.starts(slow);
-    until("some rows at the target", || {
+    copying.brings("some rows at the target", || {
         shop.files().contains(&"till.db".to_owned())
             && shop.try_sql("till.db", "SELECT count(*) > 600 FROM t;") == Ok("1".into())
     });
@@ -117,7 +117,7 @@ fn a_copy_that_was_killed_goes_on_where_it_was() {
 fn an_interrupted_copy_does_not_claim_to_be_in_step() {
     let shop = given(&numbered(3_000));
     let copying = shop.starts("sync sqlite:shop.db sqlite:till.db --rows-per-second-max 500");
-    until("some rows at the target", || {
+    copying.brings("some rows at the target", || {
         shop.files().contains(&"till.db".to_owned())
             && shop.try_sql("till.db", "SELECT count(*) > 50 FROM t;") == Ok("1".into())
     });
@@ -135,7 +135,7 @@ fn a_watcher_prints_a_json_object_a_line() {
     let shop = given(SHOP);
     let watcher = shop.starts("sync sqlite:shop.db sqlite:till.db --watch --json").says("\"in step\"");
     shop.sql("shop.db", "DELETE FROM order_lines;");
-    until("the change at the target", || shop.sql("till.db", "SELECT count(*) FROM order_lines;") == "0");
+    watcher.brings("the change at the target", || shop.sql("till.db", "SELECT count(*) FROM order_lines;") == "0");
     let lines = watcher.gets("INT").ends().exits(0).json_lines();
     let applied: u64 =
         lines.iter().filter(|l| l.get("lag_ms").is_some()).filter_map(|l| l["changes_applied"].as_u64()).sum();
@@ -151,7 +151,7 @@ fn a_watcher_finds_a_source_again_that_was_away() {
     shop.sql("elsewhere.db", "UPDATE t SET v = 'moved' WHERE id = 1;");
     std::fs::rename(shop.path("elsewhere.db"), shop.path("shop.db")).expect("a file can be moved");
     shop.sql("shop.db", "DELETE FROM t WHERE id = 2;");
-    until("both changes at the target", || {
+    watcher.brings("both changes at the target", || {
         shop.sql("till.db", "SELECT group_concat(v) FROM t WHERE id < 3;") == "moved"
     });
     watcher.gets("INT").ends().exits(0);

@@ -187,6 +187,17 @@ fn a_table_without_a_key_is_followed_by_row_number_and_vacuum_is_noticed() {
 }
 
 #[test]
+fn a_vacuum_of_the_target_is_noticed_where_rows_go_by_number() {
+    let pair = given("CREATE TABLE t(v TEXT); INSERT INTO t VALUES ('a'),('b'),('c'),('d');");
+    pair.follows("DELETE FROM t WHERE v IN ('a', 'b');");
+    pair.target_writes("VACUUM;");
+    pair.writes("UPDATE t SET v = 'D' WHERE v = 'd';");
+    let report = pair.syncs();
+    assert!(report.compared > 0, "{report:?}");
+    pair.same();
+}
+
+#[test]
 fn columns_named_like_the_row_number_do_not_confuse() {
     let pair = given(
         "CREATE TABLE t(rowid TEXT, v); INSERT INTO t VALUES ('x',1); CREATE TABLE k(oid TEXT PRIMARY KEY, rowid INT UNIQUE);
