@@ -3,24 +3,12 @@
 use super::{ATTENTION, DONE, Wanted, configuration, from_configuration, stop_signal};
 use crate::args::RunArgs;
 use crate::endpoint::SqliteEnds;
-use crate::output::{self, Progress};
+use crate::output::{self, Named, Progress};
 use std::sync::Arc;
 use tidewater_core::env::Env;
-use tidewater_core::link::{Event, Link, Observer, Report, Run};
+use tidewater_core::link::{Link, Report, Run};
 use tidewater_core::{Error, Result};
 use tokio::task::JoinSet;
-
-/// Gives a link its own name where a sync has several targets.
-struct Named {
-    name: String,
-    progress: Arc<Progress>,
-}
-
-impl Observer for Named {
-    fn on(&self, _: &str, event: Event<'_>) {
-        self.progress.on(&self.name, event);
-    }
-}
 
 /// Runs them.
 pub(crate) async fn run(args: RunArgs) -> Result<u8> {
@@ -33,7 +21,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<u8> {
         let (progress, stop) = (progress.clone(), stop.clone());
         running.spawn(async move {
             let env = Env::real();
-            let observer = Arc::new(Named { name: wanted.name.clone(), progress });
+            let observer = Named::new(wanted.name.clone(), progress);
             let result = match SqliteEnds::writing(wanted.source.clone(), wanted.target.clone(), false, &env) {
                 Ok(ends) => Link::new(ends, wanted.settings.clone(), env, observer, stop).run().await,
                 Err(error) => Err(error),

@@ -3,7 +3,7 @@
 use super::{ATTENTION, DONE, ad_hoc_scope, stop_signal};
 use crate::args::SyncArgs;
 use crate::endpoint::{SqliteEnds, database};
-use crate::output::{self, Progress};
+use crate::output::{self, Named, Progress};
 use std::sync::Arc;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Link, Run, Settings};
@@ -34,7 +34,8 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         ..Settings::default()
     };
     let progress = Arc::new(Progress::new(args.watch, args.json));
-    let mut link = Link::new(ends, settings, env, progress.clone(), stop_signal());
+    let observer = Named::new(format!("{source_name} → {target_name}"), progress.clone());
+    let mut link = Link::new(ends, settings, env, observer, stop_signal());
     let report = link.run().await;
     progress.clear();
     let report = report?;

@@ -6,7 +6,7 @@ mod progress;
 mod summary;
 
 pub(crate) use json::{error as error_json, report as report_json};
-pub(crate) use progress::Progress;
+pub(crate) use progress::{Named, Progress};
 pub(crate) use summary::summary;
 
 use anstyle::{AnsiColor, Style};

@@ -1,8 +1,8 @@
 //! Progress bars with rate and time left, on a terminal; nothing anywhere else.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidewater_core::link::{Event, Observer, State};
 
@@ -47,9 +47,9 @@ impl Progress {
             let bar = self.all.add(ProgressBar::new(total));
             let verb = if bars.comparing { "compare" } else { "copy" };
             let style =
-                format!("{verb:>8} {{msg:20}} {{bar:30}} {{human_pos}}/{{human_len}} rows  {{per_sec}}  {{eta}} left");
+                format!("{verb:>8} {{msg:20}} {{bar:30}} {{human_pos}}/{{human_len}} rows  {{rate}}  {{eta}} left");
             if let Ok(style) = ProgressStyle::with_template(&style) {
-                bar.set_style(style.progress_chars("█▌ "));
+                bar.set_style(style.progress_chars("█▌ ").with_key("rate", rate));
             }
             bar.set_message(table.to_owned());
             bars.table = Some((table.to_owned(), bar));
@@ -85,6 +85,29 @@ impl Progress {
             };
             bar.set_message(format!("{link}: {state} · {why} · Ctrl-C stops"));
         }
+    }
+}
+
+/// Whole rows a second.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let _ = write!(out, "{} rows/s", super::number(state.per_sec() as u64));
+}
+
+/// Watches one link under a name of its own.
+pub(crate) struct Named {
+    name: String,
+    progress: Arc<Progress>,
+}
+
+impl Named {
+    pub(crate) fn new(name: String, progress: Arc<Progress>) -> Arc<Self> {
+        Arc::new(Self { name, progress })
+    }
+}
+
+impl Observer for Named {
+    fn on(&self, _: &str, event: Event<'_>) {
+        self.progress.on(&self.name, event);
     }
 }
 

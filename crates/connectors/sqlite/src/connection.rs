@@ -16,6 +16,9 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Of each connection's page cache, in KiB; bounds memory whatever the table's size.
 const CACHE_KIB: i64 = 16_384;
 
+/// A batch writes some thousand pages; a checkpoint after each would write the same ones again and again.
+const CHECKPOINT_PAGES: i64 = 8_192;
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -128,6 +131,7 @@ impl Open {
         connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
         connection.pragma_update(None, "foreign_keys", false)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         // A target's position must survive the crash of the machine; a source's marks are checked anyway.
         let synchronous = if access == Access::Create { "FULL" } else { "NORMAL" };
         connection.pragma_update(None, "synchronous", synchronous)?;

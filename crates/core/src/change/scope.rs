@@ -203,6 +203,11 @@ impl TableScope {
             let there = filter.columns().iter().all(|c| names.iter().any(|(n, _)| n.eq_ignore_ascii_case(c)));
             there.then(|| filter.renamed(&|name| self.renamed(name)))
         };
+        // Rows that are marked deleted at the target are not there, as far as comparisons go.
+        let marked = match &self.deletes {
+            Deletes::Mark { column, value } => Some(marked_when(column, value.as_deref())?),
+            Deletes::Apply | Deletes::Ignore => None,
+        };
         let generated = table.columns.iter().filter(|c| c.generated).count();
         let carried_all = names.len() + generated >= table.columns.len();
         Ok(Mapping {
@@ -210,7 +215,7 @@ impl TableScope {
                 self.name.clone().unwrap_or_else(|| table.name.clone()),
                 true,
                 at_target(&self.filter),
-                at_target(&self.deleted_when),
+                marked.or_else(|| at_target(&self.deleted_when)),
             ),
             source: side(table.name.clone(), false, self.filter.clone(), self.deleted_when.clone()),
             identity: table.identity,
@@ -249,6 +254,19 @@ impl Mapping {
         let hash = blake3::hash(format!("{:?}|{:?}|{:?}", self.source, self.target, self.deletes).as_bytes());
         hash.to_hex()[..16].to_owned()
     }
+}
+
+fn marked_when(column: &str, value: Option<&str>) -> Result<Filter> {
+    let name = format!("\"{}\"", column.replace('"', "\"\""));
+    let text = match value {
+        Some(value) => format!("{name} = '{}'", value.replace('\'', "''")),
+        None => format!("{name} IS NOT NULL"),
+    };
+    Filter::parse(&text, &BTreeMap::new()).map_err(|error| {
+        Error::new(Kind::Invalid, code::SCOPE, format!("deletes cannot be marked in {column}: {error}"))
+            .meaning("Nothing was read or written.")
+            .remedy("Name another column or value in `deletes`.")
+    })
 }
 
 fn no_such<'a>(what: &str, name: &str, there: impl Iterator<Item = &'a str>) -> Error {

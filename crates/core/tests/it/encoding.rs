@@ -487,6 +487,17 @@ proptest! {
     }
 }
 
+/// Whatever `parse` takes must come back from its encoding; a row that does not would lose its values unseen.
+#[test]
+fn the_smallest_decimals_can_be_carried() {
+    for text in ["1e-149999", "1e-150000", "0.5e-150000"] {
+        if let Some(read) = Decimal::parse(text) {
+            let row = Row::new([Value::Decimal(read), Value::I64(7)]);
+            assert_eq!(row.values().count(), 2, "{text}");
+        }
+    }
+}
+
 #[test]
 fn what_is_no_decimal_is_not_read_as_one() {
     for text in ["+-inf", "++nan", "+-Infinity", "-nan", "infinit", "1_000", " 1", "0x10"] {

@@ -5,3 +5,4 @@ mod following;
 mod halted;
 mod interruptions;
 mod lost_positions;
+mod verified;

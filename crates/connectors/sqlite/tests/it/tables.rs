@@ -155,6 +155,27 @@ fn deletes_can_be_marked_or_ignored_and_a_flag_can_mean_deleted() {
 }
 
 #[test]
+fn a_lost_position_does_not_mark_rows_again() {
+    let pair = given("CREATE TABLE a(id INTEGER PRIMARY KEY, v); INSERT INTO a VALUES (1,1),(2,2),(3,3);").with_scope(
+        |scope| {
+            let deletes = Deletes::Mark { column: "deleted_at".into(), value: None };
+            special(scope, "a", TableScope { deletes, ..TableScope::default() });
+        },
+    );
+    pair.syncs();
+    pair.writes("DELETE FROM a WHERE id = 1;");
+    pair.syncs();
+    pair.target_writes("UPDATE a SET deleted_at = 'then' WHERE id = 1;");
+    pair.writes("DROP TRIGGER _tidewater_1_u; UPDATE a SET v = 20 WHERE id = 2; DELETE FROM a WHERE id = 3;");
+    let report = pair.syncs();
+    assert_eq!((report.compared, report.mended, report.removed), (1, 1, 1), "row 3 alone: {report:?}");
+    assert_eq!(
+        pair.at_target("SELECT id || v || coalesce(deleted_at = 'then', 'live') FROM a ORDER BY id;"),
+        "111\n220live\n330"
+    );
+}
+
+#[test]
 fn values_over_the_limit_are_left_out_and_counted() {
     let pair = given(
         "CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB); INSERT INTO t VALUES (1,zeroblob(100)),(2,zeroblob(5000));",
