@@ -1,6 +1,7 @@
 //! The engine dies at any moment: at random ones while another program writes, and at each write of its own.
 //!
 //! What is checked knows nothing of the engine: plain SQL over both files, and their integrity.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::print_stdout)]
 
 use crate::given::{Place, Running, given, until};
 use rusqlite::Connection;
