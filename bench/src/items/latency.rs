@@ -4,7 +4,7 @@ use super::Bench;
 use crate::rows::Shape;
 use crate::table::{Line, Target, Unit};
 use crate::{Result, plain, synced};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -45,7 +45,7 @@ fn watched(source: &Path, target: &Path, stop: watch::Receiver<bool>) -> std::re
     synced::watch(source, target, stop).map(drop).map_err(|error| error.to_string())
 }
 
-fn commits(source: &PathBuf, target: &PathBuf, rows: u64) -> Result<Vec<f64>> {
+fn commits(source: &Path, target: &Path, rows: u64) -> Result<Vec<f64>> {
     let (writer, looker) = (plain::open(source)?, plain::open(target)?);
     writer.busy_timeout(Duration::from_secs(5))?;
     let mut insert = writer.prepare("INSERT INTO items VALUES (?1, 'a name', 'a document', '2026-06-01', 1.5)")?;

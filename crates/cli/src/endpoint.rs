@@ -22,6 +22,11 @@ pub(crate) fn database(url: &str) -> Result<Database> {
                 .meaning("This version carries rows between SQLite databases.")
                 .remedy("Use sqlite:PATH at both ends."));
         }
+        // What may hold a password is not repeated.
+        Some((scheme, rest)) if rest.contains('@') => {
+            let what = format!("{scheme}:… is not the URL of an endpoint");
+            return refused(what, "Write a SQLite database as sqlite:PATH");
+        }
         _ => {
             let guess = format!("Write a SQLite database as sqlite:{url}");
             return refused(format!("{url} is not the URL of an endpoint"), &guess);
@@ -34,6 +39,13 @@ pub(crate) fn database(url: &str) -> Result<Database> {
         );
     }
     Ok(Database::new(path))
+}
+
+/// A database as a shell takes it.
+pub(crate) fn typed(database: &Database) -> String {
+    let url = format!("sqlite:{}", database.shown);
+    let plain = |c: char| c.is_alphanumeric() || "_-./:@%+,=".contains(c);
+    if url.chars().all(plain) { url } else { format!("'{}'", url.replace('\'', "'\\''")) }
 }
 
 /// Two SQLite databases.
@@ -62,7 +74,7 @@ impl SqliteEnds {
 }
 
 fn refuse_same(source: &Database, target: &Database) -> Result<()> {
-    if source.canonical() != target.canonical() {
+    if !source.is_same(target) {
         return Ok(());
     }
     Err(Error::new(Kind::Invalid, code::SAME, format!("{} and {} are the same database", source.shown, target.shown))
@@ -86,5 +98,13 @@ impl Ends for SqliteEnds {
 
     fn target_name(&self) -> String {
         self.target.shown.clone()
+    }
+
+    fn source_url(&self) -> String {
+        typed(&self.source)
+    }
+
+    fn target_url(&self) -> String {
+        typed(&self.target)
     }
 }

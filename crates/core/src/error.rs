@@ -47,6 +47,8 @@ pub mod code {
     pub const NOT_BUILT: Code = Code(3);
     /// The URL of an endpoint is not understood.
     pub const URL: Code = Code(4);
+    /// Stopped before it was done.
+    pub const INTERRUPTED: Code = Code(5);
     /// The database file does not exist.
     pub const MISSING: Code = Code(10);
     /// The file is not a database.

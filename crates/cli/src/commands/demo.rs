@@ -1,6 +1,6 @@
 //! `tidewater demo`: two sample databases, a change, a sync, and what came of it.
 
-use super::{ATTENTION, DONE, stop_signal};
+use super::{ATTENTION, DONE, ad_hoc_scope, stop_signal};
 use crate::endpoint::{SqliteEnds, database};
 use crate::output::{self, FAINT, GOOD, STRONG, styled};
 use rusqlite::Connection;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Link, Report, Settings, Unwatched, Verdict};
 use tidewater_core::{Error, Kind, Result, code};
+use tidewater_sqlite::Database;
 
 const FOLDER: &str = "tidewater-demo";
 const SHOP: &str = "tidewater-demo/shop.db";
@@ -87,7 +88,13 @@ fn link() -> Result<Link> {
             .remedy("Run the demo in a folder that you may write to."));
     }
     let ends = SqliteEnds::writing(shop, till, false, &env)?;
-    Ok(Link::new(ends, Settings::default(), env, Arc::new(Unwatched), stop_signal()))
+    Ok(Link::new(
+        ends,
+        Settings { scope: ad_hoc_scope(&[]), ..Settings::default() },
+        env,
+        Arc::new(Unwatched),
+        stop_signal(),
+    ))
 }
 
 async fn sync() -> Result<Report> {
@@ -100,8 +107,7 @@ async fn verify() -> Result<bool> {
 }
 
 fn show(report: &Report) -> u8 {
-    let teardown = format!("tidewater teardown sqlite:{SHOP} sqlite:{TILL}");
-    for line in output::summary(SHOP, TILL, report, &teardown) {
+    for line in output::summary(&Database::new(SHOP), &Database::new(TILL), report) {
         output::line(&format!("  {line}"));
     }
     if report.needs_attention() { ATTENTION } else { DONE }

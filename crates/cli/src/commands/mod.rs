@@ -12,6 +12,7 @@ mod verify;
 use crate::args::{Args, Command, PairArgs};
 use crate::config::{self, Config};
 use crate::endpoint::database;
+use crate::output;
 use std::path::PathBuf;
 use std::time::Duration;
 use tidewater_core::change::{Pattern, Scope};
@@ -46,6 +47,29 @@ struct Wanted {
     source: Database,
     target: Database,
     settings: Settings,
+}
+
+/// The worst of several links' outcomes: each is told, and one that failed keeps none of the others from its turn.
+#[derive(Default)]
+struct Worst {
+    code: u8,
+}
+
+impl Worst {
+    /// Notes one link's outcome. Where it is the only one, its failure is the command's.
+    fn note(&mut self, wanted: &Wanted, outcome: Result<u8>, alone: bool, json: bool) -> Result<()> {
+        let code = match outcome {
+            Ok(code) => code,
+            Err(error) if alone => return Err(error),
+            Err(error) => {
+                let what = format!("{} → {} failed", wanted.source.shown, wanted.target.shown);
+                output::failure_of(&wanted.name, &what, &error, json);
+                crate::exit_code(&error)
+            }
+        };
+        self.code = self.code.max(code);
+        Ok(())
+    }
 }
 
 /// The file that is read when none is named.
@@ -97,6 +121,7 @@ fn from_configuration(config: &Config, only: &[String], run: Run) -> Result<Vec<
                     config::Latency::Live => Duration::ZERO,
                     config::Latency::Every(pause) => pause,
                 },
+                patient: true,
                 run,
                 ..Settings::default()
             };

@@ -1,6 +1,6 @@
 //! `tidewater plan`: what a sync would do. Writes nothing.
 
-use super::{ATTENTION, DONE, Wanted, stop_signal, wanted};
+use super::{ATTENTION, DONE, Wanted, Worst, stop_signal, wanted};
 use crate::args::PairArgs;
 use crate::endpoint::SqliteEnds;
 use crate::output::{self, FAINT, LOOK, Progress, STRONG, number, styled};
@@ -9,29 +9,35 @@ use std::sync::Arc;
 use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Link, Plan, PlannedTable};
+use tokio::sync::watch;
 
 /// Plans every link.
 pub(crate) async fn plan(args: PairArgs) -> Result<u8> {
     let json = args.json;
-    let (env, stop) = (Env::real(), stop_signal());
-    let mut code = DONE;
-    for wanted in wanted(args)? {
-        let progress = Arc::new(Progress::new(false, json));
-        let ends = SqliteEnds::looking(wanted.source.clone(), wanted.target.clone(), &env)?;
-        let mut link = Link::new(ends, wanted.settings.clone(), env.clone(), progress.clone(), stop.clone());
-        let plan = link.plan().await;
-        progress.clear();
-        let plan = plan?;
-        if plan.tables.iter().any(stands_in_the_way) {
-            code = ATTENTION;
-        }
-        if json {
-            output::line(&facts(&wanted, &plan).to_string());
-        } else {
-            lines(&wanted, &plan).iter().for_each(|line| output::line(line));
-        }
+    let links = wanted(args)?;
+    let (alone, mut worst) = (links.len() == 1, Worst::default());
+    let stop = stop_signal();
+    for wanted in links {
+        let outcome = plan_one(&wanted, json, &stop).await;
+        worst.note(&wanted, outcome, alone, json)?;
     }
-    Ok(code)
+    Ok(worst.code)
+}
+
+async fn plan_one(wanted: &Wanted, json: bool, stop: &watch::Receiver<bool>) -> Result<u8> {
+    let env = Env::real();
+    let progress = Arc::new(Progress::new(false, json));
+    let ends = SqliteEnds::looking(wanted.source.clone(), wanted.target.clone(), &env)?;
+    let mut link = Link::new(ends, wanted.settings.clone(), env, progress.clone(), stop.clone());
+    let plan = link.plan().await;
+    progress.clear();
+    let plan = plan?;
+    if json {
+        output::line(&facts(wanted, &plan).to_string());
+    } else {
+        lines(wanted, &plan).iter().for_each(|line| output::line(line));
+    }
+    Ok(if plan.tables.iter().any(stands_in_the_way) { ATTENTION } else { DONE })
 }
 
 /// Whether a run with `--existing refuse` would refuse, or halt, because of this table.

@@ -48,19 +48,15 @@ fn tell(wanted: &Wanted, result: Result<Report>, json: bool) -> u8 {
                 facts["sync"] = wanted.name.clone().into();
                 output::line(&facts.to_string());
             } else {
-                let teardown = format!("tidewater teardown sqlite:{source} sqlite:{target}");
                 output::line(&format!("{}:", wanted.name));
-                for line in output::summary(source, target, &report, &teardown) {
+                for line in output::summary(&wanted.source, &wanted.target, &report) {
                     output::line(&line);
                 }
             }
             if report.needs_attention() { ATTENTION } else { DONE }
         }
         Err(error) => {
-            if !json {
-                output::aside(&format!("{}: {source} → {target} ended:", wanted.name));
-            }
-            output::failure(&error, json);
+            output::failure_of(&wanted.name, &format!("{source} → {target} ended"), &error, json);
             crate::exit_code(&error)
         }
     }

@@ -22,7 +22,10 @@ pub(crate) fn status(args: &StatusArgs) -> Result<u8> {
     for database in &databases {
         // A target of the file that no run has created yet is not a failure.
         if !database.exists() && args.urls.is_empty() {
-            output::line(&format!("{}: not there yet", database.shown));
+            match args.json {
+                true => output::line(&json!({ "database": database.shown, "missing": true }).to_string()),
+                false => output::line(&format!("{}: not there yet", database.shown)),
+            }
             continue;
         }
         let status = Status::of(database, &env)?;

@@ -35,15 +35,14 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
     };
     let progress = Arc::new(Progress::new(args.watch, args.json));
     let observer = Named::new(format!("{source_name} → {target_name}"), progress.clone());
-    let mut link = Link::new(ends, settings, env, observer, stop_signal());
+    let mut link = Link::new(ends.clone(), settings, env, observer, stop_signal());
     let report = link.run().await;
     progress.clear();
     let report = report?;
     if args.json {
         output::line(&output::report_json(&source_name, &target_name, &report).to_string());
     } else {
-        let teardown = format!("tidewater teardown {} {}", args.source, args.target);
-        for line in output::summary(&source_name, &target_name, &report, &teardown) {
+        for line in output::summary(&ends.source, &ends.target, &report) {
             output::line(&line);
         }
     }

@@ -23,34 +23,52 @@ pub(crate) async fn teardown(args: TeardownArgs) -> Result<u8> {
         [source, target, ..] => vec![(database(source)?, Some(database(target)?))],
     };
     let env = Env::real();
+    let several = pairs.len() > 1;
+    let mut code = DONE;
     for (one, other) in pairs {
-        for (database, peer) in [(Some(&one), &other), (other.as_ref(), &Some(one.clone()))] {
-            let Some(database) = database else { continue };
-            let gone = take_out(database, peer.as_ref(), &env).await?;
-            if args.json {
-                output::line(&json!({ "database": database.shown, "removed": gone }).to_string());
-            } else if gone.is_empty() {
-                output::line(&format!("{}: nothing of Tidewater's was there", database.shown));
-            } else {
-                output::line(&format!("{}: took out {}", database.shown, gone.join(", ")));
+        // Both are known by their identities, which go with the last link: so they are read first.
+        let both = [Some(&one), other.as_ref()];
+        let identities = both.map(|d| d.filter(|d| d.exists()).and_then(|d| Status::of(d, &env).ok()?.identity));
+        for at in [0, 1] {
+            let Some(database) = both[at] else { continue };
+            let peer = both[1 - at].map(|peer| Peer { shown: &peer.shown, identity: identities[1 - at].as_deref() });
+            match take_out(database, peer.as_ref(), &env).await {
+                Ok(gone) => tell(database, &gone, args.json),
+                Err(error) if several => {
+                    output::failure_of(&database.shown, "nothing taken out", &error, args.json);
+                    code = code.max(crate::exit_code(&error));
+                }
+                Err(error) => return Err(error),
             }
         }
     }
-    Ok(DONE)
+    Ok(code)
+}
+
+/// The other end of the links to take out.
+struct Peer<'a> {
+    shown: &'a str,
+    identity: Option<&'a str>,
+}
+
+fn tell(database: &Database, gone: &[String], json: bool) {
+    if json {
+        output::line(&json!({ "database": database.shown, "removed": gone }).to_string());
+    } else if gone.is_empty() {
+        output::line(&format!("{}: nothing of Tidewater's was there", database.shown));
+    } else {
+        output::line(&format!("{}: took out {}", database.shown, gone.join(", ")));
+    }
 }
 
 /// Takes out of one database the links with a peer, or all of them.
-async fn take_out(database: &Database, peer: Option<&Database>, env: &Env) -> Result<Vec<String>> {
+async fn take_out(database: &Database, peer: Option<&Peer<'_>>, env: &Env) -> Result<Vec<String>> {
     let status = Status::of(database, env)?;
-    let peer_identity = match peer {
-        // A peer that is gone has no identity to compare: then its name decides.
-        Some(peer) if peer.exists() => Status::of(peer, env)?.identity,
-        _ => None,
-    };
-    let named = |identity: &String, name: &String| match (peer, &peer_identity) {
-        (None, _) => true,
-        (Some(_), Some(peer)) => peer == identity,
-        (Some(peer), None) => peer.shown == *name,
+    // A peer that is gone has no identity to compare: then its name decides.
+    let named = |identity: &str, name: &str| match peer {
+        None => true,
+        Some(Peer { identity: Some(peer), .. }) => *peer == identity,
+        Some(peer) => peer.shown == name,
     };
     let mut gone = Vec::new();
     for follower in status.followers.iter().filter(|f| named(&f.target_identity, &f.target)) {

@@ -1,15 +1,16 @@
 //! `tidewater verify`: prove that both sides are equal, or name what differs; `--repair` mends it.
 
-use super::{ATTENTION, DONE, stop_signal, wanted};
+use super::{ATTENTION, DONE, Wanted, Worst, stop_signal, wanted};
 use crate::args::VerifyArgs;
-use crate::endpoint::SqliteEnds;
+use crate::endpoint::{SqliteEnds, typed};
 use crate::output::{self, GOOD, LOOK, Progress, STRONG, count, number, styled};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tidewater_core::env::Env;
 use tidewater_core::link::{DifferingRow, Link, Verdict};
 use tidewater_core::verify::DifferenceKind;
-use tidewater_core::{Kind, Result};
+use tidewater_core::{Error, Kind, Result, code};
+use tokio::sync::watch;
 
 /// Differing rows shown of each table; `--json` has them all.
 const SHOWN: usize = 20;
@@ -17,48 +18,54 @@ const SHOWN: usize = 20;
 /// Compares every link.
 pub(crate) async fn verify(args: VerifyArgs) -> Result<u8> {
     let json = args.pair.json;
-    let (env, stop) = (Env::real(), stop_signal());
-    let mut equal = true;
-    for mut wanted in wanted(args.pair)? {
-        let progress = Arc::new(Progress::new(false, json));
-        let (source, target) = (wanted.source.clone(), wanted.target.clone());
-        if !target.exists() {
-            return Err(tidewater_core::Error::new(
-                Kind::Unavailable,
-                tidewater_core::code::MISSING,
-                format!("{}: there is no such file", target.shown),
-            )
+    let links = wanted(args.pair)?;
+    let (alone, mut worst) = (links.len() == 1, Worst::default());
+    let stop = stop_signal();
+    for mut wanted in links {
+        wanted.settings.existing = args.existing.into();
+        let outcome = verify_one(&wanted, args.repair, json, &stop).await;
+        worst.note(&wanted, outcome, alone, json)?;
+    }
+    Ok(worst.code)
+}
+
+async fn verify_one(wanted: &Wanted, repair: bool, json: bool, stop: &watch::Receiver<bool>) -> Result<u8> {
+    let progress = Arc::new(Progress::new(false, json));
+    let (source, target) = (wanted.source.clone(), wanted.target.clone());
+    if !target.exists() {
+        let what = format!("{}: there is no such file", target.shown);
+        return Err(Error::new(Kind::Unavailable, code::MISSING, what)
             .meaning("There is nothing to compare with. Nothing was changed.")
             .remedy("Check the path, or make it with `tidewater sync`."));
-        }
-        let ends = match args.repair {
-            true => SqliteEnds::writing(source, target, true, &env)?,
-            false => SqliteEnds::looking(source, target, &env)?,
-        };
-        wanted.settings.existing = args.existing.into();
-        let mut link = Link::new(ends, wanted.settings.clone(), env.clone(), progress.clone(), stop.clone());
-        let verdicts = link.verify(args.repair).await;
-        progress.clear();
-        let (verdicts, report) = verdicts?;
-        equal &= verdicts.iter().all(Verdict::equal);
-        let (source, target) = (&wanted.source.shown, &wanted.target.shown);
-        if json {
-            let tables: Vec<Value> = verdicts.iter().map(facts).collect();
-            let facts = json!({
-                "sync": wanted.name, "source": source, "target": target, "tables": tables,
-                "equal": verdicts.iter().all(Verdict::equal), "run": report.run, "rows_journaled": report.journaled,
-            });
-            output::line(&facts.to_string());
-        } else {
-            output::line(&styled(STRONG, &format!("{source} ↔ {target}")));
-            lines(&verdicts, args.repair).iter().for_each(|line| output::line(line));
-            if report.journaled > 0 {
-                output::line(&format!(
-                    "  {} kept in the journal; undo with: tidewater conflicts restore sqlite:{target} --run {}",
-                    count(report.journaled, "replaced or deleted row is", "replaced or deleted rows are"),
-                    report.run
-                ));
-            }
+    }
+    let env = Env::real();
+    let ends = match repair {
+        true => SqliteEnds::writing(source, target, true, &env)?,
+        false => SqliteEnds::looking(source, target, &env)?,
+    };
+    let mut link = Link::new(ends, wanted.settings.clone(), env, progress.clone(), stop.clone());
+    let verdicts = link.verify(repair).await;
+    progress.clear();
+    let (verdicts, report) = verdicts?;
+    let equal = verdicts.iter().all(Verdict::equal);
+    let (source, target) = (&wanted.source.shown, &wanted.target.shown);
+    if json {
+        let tables: Vec<Value> = verdicts.iter().map(facts).collect();
+        let facts = json!({
+            "sync": wanted.name, "source": source, "target": target, "tables": tables,
+            "equal": equal, "run": report.run, "rows_journaled": report.journaled,
+        });
+        output::line(&facts.to_string());
+    } else {
+        output::line(&styled(STRONG, &format!("{source} ↔ {target}")));
+        lines(&verdicts, repair).iter().for_each(|line| output::line(line));
+        if report.journaled > 0 {
+            output::line(&format!(
+                "  {} kept in the journal; undo with: tidewater conflicts restore {} --run {}",
+                count(report.journaled, "replaced or deleted row is", "replaced or deleted rows are"),
+                typed(&wanted.target),
+                report.run
+            ));
         }
     }
     Ok(if equal { DONE } else { ATTENTION })
@@ -76,6 +83,7 @@ fn lines(verdicts: &[Verdict], repair: bool) -> Vec<String> {
     let rows = verdicts.iter().map(|v| {
         let differing = v.differing.len() as u64 + v.more;
         let state = match (v.equal(), v.mended) {
+            (false, _) if v.unfit.is_some() => styled(LOOK, "does not fit"),
             (true, 0) => styled(GOOD, "equal"),
             (true, mended) => styled(GOOD, &format!("{} mended, equal", count(mended, "row", "rows"))),
             (false, _) => styled(LOOK, &count(differing, "row differs", "rows differ")),
@@ -84,6 +92,9 @@ fn lines(verdicts: &[Verdict], repair: bool) -> Vec<String> {
     });
     let mut lines = vec![output::table(&["table", "source rows", "target rows", ""], rows.collect(), &[1, 2])];
     for verdict in verdicts.iter().filter(|v| !v.equal()) {
+        if let Some(why) = &verdict.unfit {
+            lines.push(styled(LOOK, &format!("E0023 {} does not fit: {why}", verdict.table)));
+        }
         for row in verdict.differing.iter().take(SHOWN) {
             let columns = if row.columns.is_empty() { String::new() } else { format!(": {}", row.columns.join(", ")) };
             lines.push(format!("  {} key {}  {}{columns}", verdict.table, row.key, word(row.kind)));
@@ -103,7 +114,7 @@ fn facts(verdict: &Verdict) -> Value {
     let row = |d: &DifferingRow| json!({ "key": d.key.to_string(), "kind": word(d.kind), "columns": d.columns });
     json!({
         "table": verdict.table, "source_rows": verdict.source_rows, "target_rows": verdict.target_rows,
-        "equal": verdict.equal(), "mended": verdict.mended, "more": verdict.more, "kept": verdict.kept,
+        "equal": verdict.equal(), "mended": verdict.mended, "more": verdict.more, "kept": verdict.kept, "unfit": verdict.unfit,
         "differing": verdict.differing.iter().map(row).collect::<Vec<_>>(),
     })
 }

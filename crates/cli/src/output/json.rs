@@ -45,6 +45,7 @@ pub(crate) fn report(source: &str, target: &str, report: &Report) -> Value {
         "dangling": report.dangling,
         "left_out": report.left_out,
         "notices": report.notices,
+        "in_step": report.in_step,
         "seconds": report.seconds,
         "needs_attention": report.needs_attention(),
     })

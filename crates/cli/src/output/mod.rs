@@ -55,6 +55,18 @@ pub(crate) fn failure(error: &Error, json: bool) {
     }
 }
 
+/// Prints the failure of one link of several.
+pub(crate) fn failure_of(name: &str, what: &str, error: &Error, json: bool) {
+    if json {
+        let mut facts = error_json(error);
+        facts["sync"] = name.into();
+        line(&facts.to_string());
+    } else {
+        aside(&format!("{name}: {what}:"));
+        failure(error, false);
+    }
+}
+
 /// An aligned table without lines; the columns in `numbers` are aligned to the right.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, numbers: &[usize]) -> String {
     let header: Vec<String> = header.iter().map(|h| (*h).to_owned()).collect();

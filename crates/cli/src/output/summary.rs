@@ -1,14 +1,22 @@
 //! The summary of a run, for people.
 
 use super::{FAINT, GOOD, LOOK, STRONG, count, styled};
+use crate::endpoint::typed;
 use tidewater_core::link::Report;
+use tidewater_sqlite::Database;
 
 /// Rows and tables named one by one; more are counted.
 const NAMED: usize = 10;
 
-/// What a run did, line by line. `teardown` is the command that takes out what was installed.
-pub(crate) fn summary(source: &str, target: &str, report: &Report, teardown: &str) -> Vec<String> {
-    let state = if report.needs_attention() { styled(LOOK, "needs attention") } else { styled(GOOD, "in step") };
+/// What a run did, line by line.
+pub(crate) fn summary(source: &Database, target: &Database, report: &Report) -> Vec<String> {
+    let (source_url, target_url) = (typed(source), typed(target));
+    let (source, target) = (&source.shown, &target.shown);
+    let state = match (report.needs_attention(), report.in_step) {
+        (true, _) => styled(LOOK, "needs attention"),
+        (false, true) => styled(GOOD, "in step"),
+        (false, false) => styled(LOOK, "stopped on the way; the next run goes on from here"),
+    };
     let mut lines = vec![format!("{}  {state}", styled(STRONG, &format!("{source} → {target}")))];
     let mut facts = vec![count(report.tables.len() as u64, "table", "tables")];
     if !report.created.is_empty() {
@@ -50,13 +58,13 @@ pub(crate) fn summary(source: &str, target: &str, report: &Report, teardown: &st
         let rows = count(report.journaled, "row", "rows");
         lines.push(format!(
             "  {rows} replaced or deleted, kept in the journal; undo with: \
-             tidewater conflicts restore sqlite:{target} --run {}",
+             tidewater conflicts restore {target_url} --run {}",
             report.run
         ));
     }
     if !report.installed.is_empty() {
         lines.push(format!("Installed in {source}: {}", report.installed.join(", ")));
-        lines.push(format!("  take it out with: {teardown}"));
+        lines.push(format!("  take it out with: tidewater teardown {source_url} {target_url}"));
     }
     lines.extend(attention(report));
     lines

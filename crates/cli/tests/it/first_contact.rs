@@ -119,7 +119,7 @@ fn once_keeps_a_journal_of_what_it_replaced() {
 }
 
 #[test]
-fn a_run_can_be_undone_also_where_a_unique_value_has_a_new_owner() {
+fn a_run_is_undone_whole_or_not_where_a_unique_value_has_a_new_owner() {
     let place = given(PRODUCTS);
     place.sql("till.db", PRODUCTS);
     place.sql("shop.db", "INSERT INTO products VALUES (6,'X','shop');");
@@ -127,9 +127,14 @@ fn a_run_can_be_undone_also_where_a_unique_value_has_a_new_owner() {
     let done = place.tries_to_sync("--existing mirror --json").exits(0);
     assert_eq!(products(&place), "6=shop");
 
-    place.tidewater(&format!("conflicts restore sqlite:till.db --run {}", run_of(&done))).exits(0);
+    let undo = format!("conflicts restore sqlite:till.db --run {}", run_of(&done));
 
-    assert!(products(&place).contains("5=till"), "what the run took away is back: {}", products(&place));
+    place.tidewater(&undo).exits(1).says("cannot be put back").says("UNIQUE");
+
+    assert_eq!(products(&place), "6=shop", "nothing is half-done");
+    place.sql("till.db", "DELETE FROM products WHERE id = 6;");
+    place.tidewater(&undo).exits(0);
+    assert_eq!(products(&place), "5=till");
 }
 
 #[test]

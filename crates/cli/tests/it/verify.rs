@@ -1,7 +1,7 @@
 //! `tidewater verify`: equal is proved, a difference is named with its key and columns, and `--repair` mends it
 //! with a copy of what was there in the journal.
 
-use crate::given::{Place, SHOP, given, locked, numbered};
+use crate::given::{Place, SHOP, given, locked, numbered, statements_in};
 
 const VERIFY: &str = "verify sqlite:shop.db sqlite:till.db";
 
@@ -144,10 +144,16 @@ fn repair_does_not_empty_a_target_because_its_source_is_empty() {
 }
 
 #[test]
-fn a_table_that_does_not_fit_is_named() {
-    let place = given("CREATE TABLE t(id INTEGER PRIMARY KEY, a);");
-    place.sql("till.db", "CREATE TABLE t(id INTEGER PRIMARY KEY);");
-    place.tidewater(VERIFY).exits(1).says("E0023 till.db: the table t does not fit").says("ADD COLUMN");
+fn a_table_that_does_not_fit_is_named_and_the_others_are_compared() {
+    let place = given("CREATE TABLE t(id INTEGER PRIMARY KEY, a); CREATE TABLE u(id INTEGER PRIMARY KEY);");
+    place.sql("till.db", "CREATE TABLE t(id INTEGER PRIMARY KEY); CREATE TABLE u(id INTEGER PRIMARY KEY);");
+    let named = place.tidewater(VERIFY).exits(1).says("E0023 t does not fit").says("ADD COLUMN");
+    assert!(named.out.lines().any(|line| line.starts_with("  u") && line.ends_with("equal")), "{named}");
+    place.sql("shop.db", "INSERT INTO u VALUES (1);");
+    place.tidewater(&format!("{VERIFY} --repair")).exits(1).says("E0023 t does not fit");
+    assert_eq!(place.sql("till.db", "SELECT count(*) FROM u;"), "1", "what can be mended is mended");
+    place.sql("till.db", &statements_in(&named.out));
+    place.tidewater(VERIFY).exits(0);
 }
 
 #[test]

@@ -331,7 +331,8 @@ impl Begin<'_> {
             (Some(_), _) => Resumed::Lost("its change log does not continue from where this link stood".to_owned()),
         };
         let (at, marks) = match (&resumed, resume, stored) {
-            (Resumed::At, Some(at), Some(marks)) => (at.clone(), marks),
+            // Later marks were never adopted by the target: batches that failed must not use up those that are kept.
+            (Resumed::At, Some(at), Some(_)) => (at.clone(), vec![at.mark.clone()]),
             _ => (At { seq: end, mark: mark.to_owned() }, vec![mark.to_owned()]),
         };
         let following = self.follow(tabs, &at, &marks)?;

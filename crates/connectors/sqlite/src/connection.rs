@@ -67,6 +67,13 @@ impl Database {
         }
     }
 
+    /// Whether both are one file, by whatever names.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let id = |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+        let (ours, theirs) = (id(&self.path), id(&other.path));
+        self.canonical() == other.canonical() || (ours.is_some() && ours == theirs)
+    }
+
     /// Whether the file is there.
     pub fn exists(&self) -> bool {
         self.path.exists()
@@ -83,7 +90,7 @@ pub(crate) struct Open {
     pub(crate) identity: String,
     file: Option<(u64, u64)>,
     created: bool,
-    _lease: Option<Arc<Lease>>,
+    lease: Option<Arc<Lease>>,
 }
 
 impl Open {
@@ -92,7 +99,10 @@ impl Open {
         let shown = &database.shown;
         let there = database.path.exists();
         if !there && (access == Access::Write || !folder_exists(&database.path)) {
-            return Err(error::missing(&database.path, shown));
+            return Err(match access {
+                Access::Create => error::no_folder(shown),
+                Access::Read | Access::Write => error::missing(&database.path, shown),
+            });
         }
         if database.path.is_dir() {
             return Err(Error::new(Kind::Invalid, code::NOT_A_DATABASE, format!("{shown} is a folder"))
@@ -101,7 +111,7 @@ impl Open {
         }
         let lease = match access {
             Access::Read => None,
-            Access::Write | Access::Create => Some(Lease::take(&database.canonical(), shown)?),
+            Access::Write | Access::Create => Some(Lease::take(&database.canonical(), shown, env)?),
         };
         let connection = connect(database, access, there).map_err(|e| error::of(&e, shown))?;
         let mut open = Self {
@@ -111,14 +121,14 @@ impl Open {
             identity: String::new(),
             file: None,
             created: !there && access == Access::Create,
-            _lease: lease,
+            lease,
         };
         open.file = open.file_now();
         open.set_up(access).map_err(|e| error::of(&e, shown))?;
         open.identity = match crate::meta::identity(&open.connection).map_err(|e| error::of(&e, shown))? {
             Some((format, _)) if format > crate::meta::FORMAT => return Err(newer_format(shown, format)),
             Some((_, identity)) => identity,
-            None => env.token(),
+            None => open.lease.as_ref().map_or_else(|| env.token(), |lease| lease.pending_identity.clone()),
         };
         Ok(open)
     }

@@ -131,8 +131,8 @@ impl Fitting<'_> {
             )));
         }
         if !gone.is_empty() {
-            let ddl: Vec<String> =
-                gone.iter().map(|c| format!("  ALTER TABLE {name} DROP COLUMN {};", quote(c))).collect();
+            let mut ddl = self.indexes_on(&mapping.target.table, &gone)?;
+            ddl.extend(gone.iter().map(|c| format!("  ALTER TABLE {name} DROP COLUMN {};", quote(c))));
             return Ok(Fit::No(format!("the source dropped columns. To mend it at the target:\n{}", ddl.join("\n"))));
         }
         if let Some(why) = types_differ(mapping, table, there).or_else(|| demands_more(mapping, there)) {
@@ -144,6 +144,22 @@ impl Fitting<'_> {
         self.add(mapping, table, &missing, before.is_some())
     }
 
+    /// Drops the indexes that would keep columns from being dropped.
+    fn indexes_on(&self, table: &str, columns: &[&String]) -> rusqlite::Result<Vec<String>> {
+        let mut statement = self.c.prepare(
+            "SELECT DISTINCT l.name FROM pragma_index_list(?1) l, pragma_index_info(l.name) i \
+             WHERE l.origin = 'c' AND i.name = ?2 COLLATE NOCASE",
+        )?;
+        let mut names: Vec<String> = Vec::new();
+        for column in columns {
+            let found = statement.query_map([table, column.as_str()], |row| row.get(0))?;
+            names.extend(found.collect::<rusqlite::Result<Vec<String>>>()?);
+        }
+        names.sort();
+        names.dedup();
+        Ok(names.iter().map(|name| format!("  DROP INDEX {};", quote(name))).collect())
+    }
+
     /// Adds columns to a table that is followed already; of any other, says what is missing.
     fn add(&self, mapping: &Mapping, table: &Table, missing: &[(&str, &str)], followed: bool) -> rusqlite::Result<Fit> {
         let name = quote(&mapping.target.table);
@@ -151,9 +167,14 @@ impl Fitting<'_> {
         let mut addable = true;
         for (source, target) in missing {
             let Some(column) = table.column(source) else { continue };
-            // SQLite itself demands a default for a column that refuses NULL.
-            addable &= !column.not_null || column.default.is_some();
-            ddl.push(format!("ALTER TABLE {name} ADD COLUMN {}", column_definition(column, target)));
+            // SQLite adds no column that refuses NULL without a constant default, nor one with a computed default.
+            let constant = column.default.as_deref().is_some_and(is_constant);
+            addable &= constant || (!column.not_null && column.default.is_none());
+            let addition = match constant {
+                true => column.clone(),
+                false => Column { not_null: false, default: None, ..column.clone() },
+            };
+            ddl.push(format!("ALTER TABLE {name} ADD COLUMN {}", column_definition(&addition, target)));
         }
         if followed && addable {
             if self.create {
@@ -214,9 +235,10 @@ impl Fitting<'_> {
     /// no triggers.
     fn protect(&self, table: &str) -> rusqlite::Result<()> {
         let Some(writer) = self.writer else { return Ok(()) };
+        let Some(protect) = writer.protect else { return Ok(()) };
         for (name, event) in protection_names(table).iter().zip(["INSERT", "UPDATE", "DELETE"]) {
             let text = format!("{table} is a protected replica of {}: write there", writer.source);
-            let wanted = writer.protect.then(|| {
+            let wanted = protect.then(|| {
                 let (name, table, text) = (quote(name), quote(table), literal(&text));
                 format!("CREATE TRIGGER {name} BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, {text}); END")
             });
@@ -362,6 +384,12 @@ fn definition(mapping: &Mapping, table: &Table) -> Vec<String> {
         }
     }
     vec![format!("CREATE TABLE {} ({})", quote(&mapping.target.table), parts.join(", "))]
+}
+
+/// Whether a default is a plain literal.
+fn is_constant(default: &str) -> bool {
+    let literal = default.starts_with(['\'', '"']) || default.parse::<f64>().is_ok();
+    literal || ["true", "false"].iter().any(|word| default.eq_ignore_ascii_case(word))
 }
 
 fn column_definition(column: &Column, name: &str) -> String {

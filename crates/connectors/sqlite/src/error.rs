@@ -78,6 +78,13 @@ pub(crate) fn read_only(shown: &str, said: &str) -> Error {
         )
 }
 
+/// A target whose folder is not there.
+pub(crate) fn no_folder(shown: &str) -> Error {
+    Error::new(Kind::Unavailable, code::MISSING, format!("{shown}: its folder does not exist"))
+        .meaning("A target is created, but not its folder: it may be a disk that is not mounted. Nothing was changed.")
+        .remedy("Mount the disk or make the folder, or check the path.")
+}
+
 /// A file that is not there.
 pub(crate) fn missing(path: &Path, shown: &str) -> Error {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());

@@ -9,6 +9,7 @@ use std::io::{Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use tidewater_core::env::Env;
 use tidewater_core::{Error, Kind, Result, code};
 
 static HELD: LazyLock<Mutex<HashMap<PathBuf, Weak<Lease>>>> = LazyLock::new(Mutex::default);
@@ -18,6 +19,9 @@ static HELD: LazyLock<Mutex<HashMap<PathBuf, Weak<Lease>>>> = LazyLock::new(Mute
 pub(crate) struct Lease {
     file: File,
     path: PathBuf,
+    /// The identity that the database gets when our tables are made in it. Several links may open a new database
+    /// at once, and all must know it by the same name.
+    pub(crate) pending_identity: String,
 }
 
 /// Where the lock of a database lies.
@@ -29,7 +33,7 @@ pub(crate) fn path_of(database: &Path) -> PathBuf {
 
 impl Lease {
     /// Takes the lease of a database, or joins the one that this process holds.
-    pub(crate) fn take(database: &Path, shown: &str) -> Result<Arc<Lease>> {
+    pub(crate) fn take(database: &Path, shown: &str, env: &Env) -> Result<Arc<Lease>> {
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lease) = held.get(database).and_then(Weak::upgrade) {
             return Ok(lease);
@@ -52,7 +56,7 @@ impl Lease {
             let _ = file.set_len(0);
             let _ = file.rewind();
             let _ = write!(file, "{}", std::process::id());
-            let lease = Arc::new(Lease { file, path });
+            let lease = Arc::new(Lease { file, path, pending_identity: env.token() });
             held.insert(database.to_owned(), Arc::downgrade(&lease));
             return Ok(lease);
         }

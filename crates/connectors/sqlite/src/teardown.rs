@@ -28,6 +28,7 @@ pub(crate) fn source(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
         drop_tables(c, &SOURCE_TABLES)?;
         gone.push("the change log".to_owned());
     } else {
+        gone.push("its place in the change log".to_owned());
         // The log's limit followed the slowest reader, which may have been this one.
         c.execute("UPDATE _tidewater_control SET cookie = ?1", [meta::cookie(c)?])?;
     }
@@ -60,6 +61,8 @@ pub(crate) fn target(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
     if links == 0 {
         drop_tables(c, &TARGET_TABLES)?;
         gone.push("positions, held rows and journal".to_owned());
+    } else {
+        gone.push("its position and held rows".to_owned());
     }
     last_leaves(c)?;
     Ok(gone)

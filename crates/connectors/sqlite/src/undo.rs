@@ -59,13 +59,24 @@ pub(crate) fn restore(open: &Open, run: &str) -> Result<u64> {
             let names = crate::sql::tokens(&columns);
             let names: Vec<String> = names.iter().filter(|t| t.text != ",").map(crate::sql::Token::name).collect();
             let old = Row::from_bytes(&bytes, names.len()).map_err(|e| damaged(&e))?;
-            put_back(c, &target, &names, &key_columns, &old).map_err(sqlite)?;
+            put_back(c, &target, &names, &key_columns, &old).map_err(|error| {
+                match crate::error::is_rows_fault(&error) {
+                    true => in_the_way(&target, &crate::error::said(&error)),
+                    false => open.explain(error),
+                }
+            })?;
             restored += 1;
         }
         if restored == 0 {
             return Err(no_run(run, &open.database.shown));
         }
+        drop(rows);
+        drop(statement);
         c.execute("DELETE FROM _tidewater_journal WHERE run = ?1", [run]).map_err(sqlite)?;
+        let more = "SELECT EXISTS (SELECT 1 FROM _tidewater_journal)";
+        if !c.query_row(more, [], |row| row.get::<_, bool>(0)).map_err(sqlite)? {
+            c.execute_batch("DROP TABLE _tidewater_journal").map_err(sqlite)?;
+        }
         Ok(restored)
     })
 }
@@ -85,8 +96,14 @@ fn put_back(c: &Connection, table: &str, names: &[String], keys: &str, old: &Row
     statement.raw_execute().map(drop)
 }
 
+fn in_the_way(table: &str, said: &str) -> Error {
+    Error::new(Kind::Data, code::ROW_HELD, format!("a row of {table} cannot be put back: {said}"))
+        .meaning("Another row has its place by now. Nothing was put back; the journal is as it was.")
+        .remedy("Delete or change the row in the way, and run the command again.")
+}
+
 fn no_run(run: &str, shown: &str) -> Error {
     Error::new(Kind::Invalid, code::USAGE, format!("the journal of {shown} has no run {run}"))
         .meaning("Nothing was changed.")
-        .remedy(format!("`tidewater status {shown}` lists the runs that can be undone."))
+        .remedy(format!("`tidewater status sqlite:{shown}` lists the runs that can be undone."))
 }

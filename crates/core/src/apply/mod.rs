@@ -30,8 +30,8 @@ pub struct Writer {
     pub source_identity: String,
     /// What first contact may do.
     pub existing: Existing,
-    /// Whether programs other than the engine are kept from writing the target's tables.
-    pub protect: bool,
+    /// Whether programs other than the engine are kept from writing the target's tables; `None` leaves that as it is.
+    pub protect: Option<bool>,
     /// The user's triggers that do run when the engine writes.
     pub run_triggers: Vec<String>,
 }

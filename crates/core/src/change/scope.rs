@@ -149,9 +149,13 @@ impl Scope {
                 return Err(no_such("table", special, names.iter().copied()));
             }
         }
+        Ok(names.iter().copied().filter(|name| self.sees(name)).collect())
+    }
+
+    /// Whether a table of that name belongs to this scope.
+    pub fn sees(&self, name: &str) -> bool {
         let all = self.tables.iter().all(|p| p.out);
-        let seen = |name: &str| self.tables.iter().fold(all, |seen, p| if p.matches(name) { !p.out } else { seen });
-        Ok(names.iter().copied().filter(|name| seen(name)).collect())
+        self.tables.iter().fold(all, |seen, p| if p.matches(name) { !p.out } else { seen })
     }
 
     /// What is special about this table.

@@ -131,9 +131,9 @@ impl<'a> Decimal<'a> {
     /// Reads a decimal as databases write it, exponents included. `None` if it is not one, or if its exponent
     /// would make it longer than [`Decimal::DIGITS_MAX`] digits.
     pub fn parse(text: &str) -> Option<Decimal<'static>> {
-        let named = match text.to_ascii_lowercase().trim_start_matches('+') {
+        let named = match text.to_ascii_lowercase().as_str() {
             "nan" => Some("NaN"),
-            "inf" | "infinity" => Some("Infinity"),
+            "inf" | "infinity" | "+inf" | "+infinity" => Some("Infinity"),
             "-inf" | "-infinity" => Some("-Infinity"),
             _ => None,
         };
@@ -162,8 +162,12 @@ impl<'a> Decimal<'a> {
     pub const DIGITS_MAX: usize = 150_000;
 
     fn place(negative: bool, digits: &str, point: i64) -> Option<Decimal<'static>> {
+        // As many digits as will be written: zeros before and behind count.
         let max = i64::try_from(Self::DIGITS_MAX).ok()?;
-        if point.abs() > max || digits.len() > Self::DIGITS_MAX {
+        let length = i64::try_from(digits.len()).ok()?;
+        let whole = point.max(1);
+        let fraction = length.checked_sub(point)?.max(0);
+        if whole.checked_add(fraction)? > max {
             return None;
         }
         let (whole, fraction) = if point <= 0 {

@@ -7,7 +7,7 @@ use super::session::Session;
 use super::state::State;
 use super::{Link, Report, copy};
 use crate::change::{Change, Deletes, Key, Mapping, Op, Row, Value};
-use crate::error::{Error, Kind, Result, code};
+use crate::error::Result;
 use crate::transport::{Batch, Mode, Pace, Progress};
 use crate::verify::{Comparison, Difference, DifferenceKind};
 use std::time::Duration;
@@ -33,8 +33,10 @@ pub struct Verdict {
     pub more: u64,
     /// Rows mended.
     pub mended: u64,
-    /// Rows only at the target that are there by choice (`deletes = "ignore"`, or marked).
+    /// Rows only at the target that are there by choice (`deletes = "ignore"`).
     pub kept: u64,
+    /// Why the table could not be compared, and the DDL that would mend it.
+    pub unfit: Option<String>,
 }
 
 /// One row that differs.
@@ -51,7 +53,7 @@ pub struct DifferingRow {
 impl Verdict {
     /// Whether both sides are equal now.
     pub fn equal(&self) -> bool {
-        self.differing.is_empty() && self.more == 0
+        self.differing.is_empty() && self.more == 0 && self.unfit.is_none()
     }
 }
 
@@ -71,11 +73,12 @@ impl Session<'_> {
         let mut verdicts = Vec::new();
         self.tell(&State::Comparing);
         for (at, mapping) in self.mappings.clone().iter().enumerate() {
-            if let Some(why) = fit.unfit.get(&at) {
-                let what = format!("{}: the table {} does not fit", self.plan.target_name, mapping.target.table);
-                return Err(Error::new(Kind::Conflict, code::COLUMNS_DIFFER, what).meaning(why.clone()));
-            }
-            let verdict = self.verify_one(mapping).await?;
+            let verdict = match fit.unfit.get(&at) {
+                Some(why) => {
+                    Verdict { table: mapping.source.table.clone(), unfit: Some(why.clone()), ..Verdict::default() }
+                }
+                None => self.verify_one(mapping).await?,
+            };
             verdicts.push((at, verdict));
         }
         if verdicts.iter().any(|(_, v)| !v.differing.is_empty()) {
@@ -89,7 +92,7 @@ impl Session<'_> {
                 self.refuse_repair(*at, verdict).await?;
             }
             for (at, verdict) in &mut verdicts {
-                while !verdict.equal() {
+                while verdict.unfit.is_none() && !verdict.equal() {
                     self.repair(*at, verdict).await?;
                 }
             }
@@ -106,7 +109,7 @@ impl Session<'_> {
             verdict.source_rows += step.source_rows;
             verdict.target_rows += step.target_rows;
             for Difference { key, kind } in step.differences {
-                if kind == DifferenceKind::Extra && mapping.deletes != Deletes::Apply {
+                if kind == DifferenceKind::Extra && mapping.deletes == Deletes::Ignore {
                     verdict.kept += 1;
                 } else if verdict.differing.len() < NAMED_MAX {
                     verdict.differing.push(DifferingRow { key, kind, columns: vec![] });

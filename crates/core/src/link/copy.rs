@@ -5,7 +5,7 @@ use super::first_contact::Existing;
 use super::session::{Outcome, Session};
 use super::state::State;
 use crate::apply::{Phase, Target, Written};
-use crate::change::{Change, Key, Mapping, Op};
+use crate::change::{Change, Deletes, Key, Mapping, Op};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
 use crate::transport::{Batch, Mode, Pace, Progress};
@@ -31,13 +31,16 @@ impl Session<'_> {
                 }
                 Phase::Meeting => {
                     self.tell(&State::Comparing);
-                    let policy = Policy::first_contact(self.ledger.existing);
+                    let policy = Policy::first_contact(self.existing());
                     self.compare(at, policy, true).await?;
                 }
                 Phase::Comparing => {
                     self.tell(&State::Comparing);
-                    self.refuse_emptied(at).await?;
-                    let policy = Policy::recovery(self.ledger.existing);
+                    if let Some(why) = self.emptied(at).await? {
+                        self.halt(at, why).await?;
+                        continue;
+                    }
+                    let policy = Policy::recovery(self.existing());
                     self.compare(at, policy, true).await?;
                 }
                 Phase::Following | Phase::Halted(_) => {}
@@ -76,6 +79,7 @@ impl Session<'_> {
                 self.copy(at, None, false).await?;
             }
         }
+        self.report.in_step = true;
         Ok(Outcome::Done)
     }
 
@@ -154,7 +158,9 @@ impl Session<'_> {
                 DifferenceKind::Missing => fetched.push(difference.key),
                 DifferenceKind::Differs if policy.differs => fetched.push(difference.key),
                 DifferenceKind::Differs => self.report.kept += 1,
-                DifferenceKind::Extra if policy.extra => deleted.push(difference.key),
+                DifferenceKind::Extra if policy.extra && mapping.deletes != Deletes::Ignore => {
+                    deleted.push(difference.key)
+                }
                 DifferenceKind::Extra => self.report.left += 1,
             }
         }
@@ -163,18 +169,21 @@ impl Session<'_> {
             false => Mode::Journal { run: self.report.run.clone() },
         };
         let batch = |changes| Batch { changes, progress: Progress::None, settled: false, mode: mode.clone() };
-        if !deleted.is_empty() {
-            // Rows are taken away first: a row that comes may need a unique value that one of them holds.
-            let deletes = deleted.into_iter().map(|key| Change { table: at, key, op: Op::Delete }).collect();
+        // Rows are taken away first: a row that comes may need a unique value that one of them holds.
+        for keys in deleted.chunks(self.budget().rows_max) {
+            self.check_stop()?;
+            let deletes = keys.iter().map(|key| Change { table: at, key: key.clone(), op: Op::Delete }).collect();
             let written = self.target.write(batch(deletes)).await?;
             self.report.removed += written.deletes;
             self.report.journal(&written);
+            self.throttle(keys.len() as u64).await;
         }
         let mut keys = &fetched[..];
         while !keys.is_empty() {
             self.check_stop()?;
-            let rows = self.source.fetch(&mapping.source, keys, Pace::BYTES_MAX).await?;
-            let (now, later) = keys.split_at(rows.len().clamp(1, keys.len()));
+            let most = keys.len().min(self.budget().rows_max);
+            let rows = self.source.fetch(&mapping.source, &keys[..most], Pace::BYTES_MAX).await?;
+            let (now, later) = keys.split_at(rows.len().clamp(1, most));
             keys = later;
             let present = now.iter().zip(rows).filter_map(|(key, row)| Some((key.clone(), row?)));
             let changes: Vec<Change> =
@@ -191,15 +200,25 @@ impl Session<'_> {
     }
 
     /// A source table that is empty, against a target table that is not: more likely an accident than a wish.
-    async fn refuse_emptied(&mut self, at: usize) -> Result<()> {
+    async fn emptied(&mut self, at: usize) -> Result<Option<String>> {
         let mapping = self.mappings[at].clone();
-        if self.ledger.existing == Existing::Mirror
+        if self.existing() == Existing::Mirror
+            || mapping.deletes == Deletes::Ignore
             || self.source.count(&mapping.source).await? > 0
             || self.target.count(&mapping.target).await? == 0
         {
-            return Ok(());
+            return Ok(None);
         }
-        Err(source_empty(&self.plan.source_name, &self.plan.target_name, &mapping))
+        let refusal = source_empty(&self.plan.source_name, &self.plan.target_name, &mapping);
+        Ok(Some(refusal.to_string()))
+    }
+
+    /// Halts one table; the others go on.
+    async fn halt(&mut self, at: usize, why: String) -> Result<()> {
+        self.report.halted.insert(self.mappings[at].source.table.clone(), why.clone());
+        self.phases[at] = Phase::Halted(why);
+        let tables = self.ledger_tables(|other| other == at);
+        self.target.record(None, &tables).await
     }
 
     /// Without a ledger a row that cannot be written has no place to be held: then it is an error.

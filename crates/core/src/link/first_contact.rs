@@ -1,7 +1,7 @@
 //! First contact is safe: what the target holds is compared before anything is written.
 
 use super::session::Session;
-use crate::change::Mapping;
+use crate::change::{Deletes, Mapping};
 use crate::error::{Error, Kind, Result, code};
 use crate::verify::{Comparison, DifferenceKind};
 
@@ -73,6 +73,8 @@ impl Session<'_> {
                 match difference.kind {
                     DifferenceKind::Missing => counts.missing += 1,
                     DifferenceKind::Differs => counts.differ += 1,
+                    // Where deletes are ignored, rows only at the target are never touched.
+                    DifferenceKind::Extra if mapping.deletes == Deletes::Ignore => {}
                     DifferenceKind::Extra => counts.extra += 1,
                 }
                 differing_here += u64::from(difference.kind != DifferenceKind::Extra);

@@ -25,7 +25,7 @@ impl Session<'_> {
         self.retry_held().await?;
         loop {
             if self.stopped() {
-                return self.finish().await;
+                return self.finish(in_step).await;
             }
             let read = match ahead.take() {
                 Some(read) => read,
@@ -35,12 +35,12 @@ impl Session<'_> {
                 Read::SchemaChanged => return Ok(Outcome::Again),
                 Read::Nothing => {
                     if !in_step {
-                        self.source.confirm(&self.position, true).await?;
+                        if !watching {
+                            return self.finish(true).await;
+                        }
+                        self.confirm(true).await?;
                         self.tell(&State::InStep);
                         in_step = true;
-                    }
-                    if !watching {
-                        return self.finish().await;
                     }
                 }
                 Read::Changes(transaction) => {
@@ -53,7 +53,7 @@ impl Session<'_> {
                     if settled {
                         self.retry_held().await?;
                         if !watching {
-                            return self.finish().await;
+                            return self.finish(true).await;
                         }
                         self.rest(self.settings.every).await;
                     }
@@ -86,7 +86,8 @@ impl Session<'_> {
         self.learn(rows, took);
         self.position = after;
         if written.durability == Durability::Durable {
-            self.source.confirm(&self.position, false).await?;
+            self.durable = Some(self.position.clone());
+            self.confirm(false).await?;
         }
         self.report.upserts += written.upserts;
         self.report.deletes += written.deletes;
@@ -104,6 +105,9 @@ impl Session<'_> {
             return Ok(());
         }
         for (at, mapping) in self.mappings.clone().iter().enumerate() {
+            if matches!(self.phases[at], Phase::Halted(_)) {
+                continue;
+            }
             let mine = self.ledger.held.iter().filter(|h| h.table == mapping.source.table).take(RETRIED_MAX);
             let mut keys: Vec<_> = mine.map(|h| h.key.clone()).collect();
             keys.sort();
@@ -130,15 +134,18 @@ impl Session<'_> {
     }
 
     /// Ends cleanly: the position is confirmed, so that the source keeps no more than it must.
-    async fn finish(&mut self) -> Result<Outcome> {
-        self.source.confirm(&self.position, true).await?;
+    async fn finish(&mut self, in_step: bool) -> Result<Outcome> {
+        self.confirm(true).await?;
         self.report.held = self.target.ledger(&self.writer()).await?.held;
         for (mapping, phase) in self.mappings.iter().zip(&self.phases) {
             if let Phase::Halted(why) = phase {
                 self.report.halted.insert(mapping.source.table.clone(), why.clone());
             }
         }
-        self.tell(&State::InStep);
+        if in_step {
+            self.tell(&State::InStep);
+        }
+        self.report.in_step = in_step;
         Ok(Outcome::Done)
     }
 }

@@ -33,6 +33,28 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Waits, and no longer than until a stop.
+async fn rest(env: &Env, stop: &mut watch::Receiver<bool>, wait: Duration) {
+    let stopped = async {
+        // Whoever could ask for a stop is gone: nobody will.
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stopped => {}
+        () = env.clock.sleep(wait) => {}
+    }
+}
+
+/// What whoever asked for a stop gets instead of an answer.
+fn interrupted() -> Error {
+    Error::new(Kind::Unavailable, code::INTERRUPTED, "stopped before it was done")
+        .meaning("Nothing is half-done: whole chunks and batches were written, and the next run goes on from there.")
+        .remedy("Run the same command again.")
+}
+
 /// So many times in a row a changed schema is looked at without anything being carried.
 const AGAIN_MAX: u32 = 100;
 
@@ -47,6 +69,14 @@ pub trait Ends: Send + Sync {
     fn source_name(&self) -> String;
     /// The target's name for people.
     fn target_name(&self) -> String;
+    /// The source as a command takes it.
+    fn source_url(&self) -> String {
+        self.source_name()
+    }
+    /// The target as a command takes it.
+    fn target_url(&self) -> String {
+        self.target_name()
+    }
 }
 
 /// How long a link runs, and what it leaves behind.
@@ -79,6 +109,8 @@ pub struct Settings {
     pub wait: Duration,
     /// How long the link rests between rounds; zero follows at once.
     pub every: Duration,
+    /// Whether a watching link waits for an end that was not there when it began.
+    pub patient: bool,
     /// How long it runs.
     pub run: Run,
 }
@@ -94,6 +126,7 @@ impl Default for Settings {
             rows_per_second_max: None,
             wait: Duration::from_millis(500),
             every: Duration::ZERO,
+            patient: false,
             run: Run::UntilInStep,
         }
     }
@@ -170,8 +203,8 @@ impl Link {
     }
 
     async fn pause_after(&mut self, error: Error, backoff: &mut Backoff) -> Result<()> {
-        // What was never there is a mistake in the command, not something that passes.
-        let never_there = error.code == code::MISSING && !self.opened;
+        // What was never there is a mistake in the command, not something that passes; unless the link is patient.
+        let never_there = error.code == code::MISSING && !self.opened && !self.settings.patient;
         let retried = matches!(error.kind, Kind::Unavailable | Kind::Lost) && !never_there;
         let watching = self.settings.run == Run::Watch;
         if !retried || (!watching && backoff.failures() + 1 >= Backoff::TRIES_MAX) {
@@ -180,11 +213,7 @@ impl Link {
         tracing::info!(code = %error.code, what = %error.what, "trying again");
         self.tell(&State::Waiting(error.to_string()));
         let wait = backoff.next(&self.env);
-        let mut stop = self.stop.clone();
-        tokio::select! {
-            () = self.env.clock.sleep(wait) => {}
-            _ = stop.wait_for(|stop| *stop) => {}
-        }
+        rest(&self.env, &mut self.stop, wait).await;
         Ok(())
     }
 

@@ -48,6 +48,8 @@ pub struct Report {
     pub left_out: u64,
     /// Things a person should know.
     pub notices: Vec<String>,
+    /// Whether the target reached what the source held at that moment.
+    pub in_step: bool,
     /// How long it took.
     pub seconds: f64,
 }
@@ -63,9 +65,9 @@ impl Report {
         self.upserts + self.deletes
     }
 
-    /// Rows handled so far: grows whenever something was achieved.
+    /// Rows written so far: grows whenever something was achieved. Comparing alone achieves nothing.
     pub(super) fn work(&self) -> u64 {
-        self.copied + self.compared + self.mended + self.removed + self.changes()
+        self.copied + self.mended + self.removed + self.changes()
     }
 
     pub(super) fn journal(&mut self, written: &Written) {

@@ -3,7 +3,7 @@
 use super::first_contact::Existing;
 use super::state::{Event, Observer, State};
 use super::throttle::Throttle;
-use super::{Link, Report, Settings};
+use super::{Link, Report, Run, Settings};
 use crate::apply::{Ledger, Phase, TableLedger, Target, Writer};
 use crate::capture::{Reader, Resumed, Source, Survey};
 use crate::change::{Mapping, Position, Table};
@@ -34,12 +34,15 @@ pub(super) struct Session<'a> {
     pub(super) target: Box<dyn Target>,
     pub(super) plan: Names,
     pub(super) source_survey: Survey,
+    target_survey: Survey,
     pub(super) mappings: Arc<[Mapping]>,
     pub(super) tables: Vec<Table>,
     pub(super) ledger: Ledger,
     /// By mapping; the truth is the target's ledger, this is its copy.
     pub(super) phases: Vec<Phase>,
     pub(super) position: Position,
+    /// The newest position that survives a crash of the target; the only one that may be confirmed.
+    pub(super) durable: Option<Position>,
     pub(super) throttle: Throttle,
     pub(super) pace: Pace,
     observer: &'a dyn Observer,
@@ -51,12 +54,18 @@ pub(super) struct Session<'a> {
 pub(super) struct Names {
     pub(super) source_name: String,
     pub(super) target_name: String,
+    /// The command that ends a link in the other direction.
+    reversal: String,
 }
 
 impl<'a> Session<'a> {
     /// Opens both ends and resolves the scope. Writes nothing.
     pub(super) async fn open(link: &'a mut Link, report: &'a mut Report) -> Result<Session<'a>> {
-        let names = Names { source_name: link.ends.source_name(), target_name: link.ends.target_name() };
+        let names = Names {
+            source_name: link.ends.source_name(),
+            target_name: link.ends.target_name(),
+            reversal: format!("tidewater teardown {} {}", link.ends.target_url(), link.ends.source_url()),
+        };
         let mut source = link.ends.source().await?;
         let source_survey = source.survey().await?;
         let mut target = link.ends.target().await?;
@@ -70,7 +79,7 @@ impl<'a> Session<'a> {
             source: names.source_name.clone(),
             source_identity: source_survey.identity.clone(),
             existing: link.settings.existing,
-            protect: link.settings.protect,
+            protect: (link.settings.run != Run::Once).then_some(link.settings.protect),
             run_triggers: link.settings.run_triggers.clone(),
         };
         let reader = Reader {
@@ -96,10 +105,12 @@ impl<'a> Session<'a> {
             target,
             plan: names,
             source_survey,
+            target_survey,
             phases: vec![Phase::Following; mappings.len()],
             mappings,
             tables,
             position: ledger.position.clone().unwrap_or_default(),
+            durable: None,
             ledger,
             throttle: Throttle::new(link.settings.rows_per_second_max),
             pace: Pace::default(),
@@ -143,7 +154,8 @@ impl<'a> Session<'a> {
         self.target.record(anew, &tables).await?;
         self.position = start.position;
         // The source may now forget which tables were void: the target's ledger has it.
-        self.source.confirm(&self.position, true).await?;
+        self.durable = Some(self.position.clone());
+        self.confirm(true).await?;
         self.note_vanished();
         Ok(())
     }
@@ -191,6 +203,22 @@ impl<'a> Session<'a> {
         if counts.iter().any(super::Counts::collides) { Err(self.refusal(&counts)) } else { Ok(()) }
     }
 
+    /// Confirms to the source what is durable at the target, and nothing else.
+    pub(super) async fn confirm(&mut self, flush: bool) -> Result<()> {
+        match &self.durable {
+            Some(position) => self.source.confirm(position, flush).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What may happen to the target's rows: as this run says, or else as first contact was told.
+    pub(super) fn existing(&self) -> Existing {
+        match self.settings.existing {
+            Existing::Refuse => self.ledger.existing,
+            chosen => chosen,
+        }
+    }
+
     /// The phases of some mappings, as the target's ledger stores them.
     pub(super) fn ledger_tables(&self, which: impl Fn(usize) -> bool) -> BTreeMap<String, TableLedger> {
         let mapped = self.mappings.iter().zip(&self.phases).enumerate().filter(|(at, _)| which(*at));
@@ -204,15 +232,23 @@ impl<'a> Session<'a> {
     /// Tables that the ledger knows and the source has no more.
     fn note_vanished(&mut self) {
         let gone = |name: &&String| {
-            !self.source_survey.tables.iter().any(|t| &&t.name == name)
-                && self.settings.scope.select(&[name.as_str()]).is_ok_and(|s| !s.is_empty())
+            !self.source_survey.tables.iter().any(|t| &&t.name == name) && self.settings.scope.sees(name)
         };
         let vanished: Vec<String> = self.ledger.tables.keys().filter(gone).cloned().collect();
         for table in vanished {
+            let name = self.settings.scope.special(&table).name.unwrap_or_else(|| table.clone());
+            if !self.target_survey.tables.iter().any(|t| t.name.eq_ignore_ascii_case(&name)) {
+                continue;
+            }
             let skipped = self.source_survey.skipped.iter().find(|(name, _)| *name == table);
             let why = match skipped {
                 Some((_, why)) => format!("{table} cannot be carried any more: {why}; the target's rows stay"),
-                None => format!("{} has no table {table} any more; the target's rows stay", self.plan.source_name),
+                None => format!(
+                    "{} has no table {table} any more; the target's rows stay. To mend it at the target:\n\
+                     \x20 DROP TABLE \"{}\";",
+                    self.plan.source_name,
+                    name.replace('"', "\"\"")
+                ),
             };
             self.report.halted.insert(table, why);
         }
@@ -235,16 +271,13 @@ impl<'a> Session<'a> {
 
     pub(super) async fn rest(&mut self, wait: Duration) {
         if wait > Duration::ZERO {
-            tokio::select! {
-                () = self.env.clock.sleep(wait) => {}
-                _ = self.stop.wait_for(|stop| *stop) => {}
-            }
+            super::rest(self.env, &mut self.stop, wait).await;
         }
     }
 
     /// An error once a stop was asked for; the link takes it for the end, not for a failure.
     pub(super) fn check_stop(&self) -> Result<()> {
-        if *self.stop.borrow() { Err(Error::internal("stopped")) } else { Ok(()) }
+        if *self.stop.borrow() { Err(super::interrupted()) } else { Ok(()) }
     }
 
     pub(super) fn stopped(&self) -> bool {
@@ -282,8 +315,8 @@ fn refuse_reversal(source: &Survey, target: &Survey, names: &Names) -> Result<()
     )
     .meaning(format!("{source} is a replica of {target}; sending its rows back would undo newer ones there."))
     .remedy(format!(
-        "Swap the arguments to go on as before. To turn the direction round, end the old sync first: \
-             tidewater teardown {target} {source}"
+        "Swap the arguments to go on as before. To turn the direction round, end the old sync first: {}",
+        names.reversal
     )))
 }
 
@@ -306,7 +339,7 @@ fn resolve(settings: &Settings, survey: &Survey, names: &Names) -> Result<(Vec<T
             .remedy("Wrong direction? Swap the arguments. Otherwise create the tables first."));
     }
     let mut tables: Vec<&Table> = survey.tables.iter().filter(|t| selected.contains(&t.name.as_str())).collect();
-    refuse_outside_parents(&tables)?;
+    refuse_outside_parents(&tables, survey)?;
     let mut ordered: Vec<Table> = Vec::new();
     while !tables.is_empty() {
         let waits = |t: &&Table, all: &[&Table]| {
@@ -322,17 +355,29 @@ fn resolve(settings: &Settings, survey: &Survey, names: &Names) -> Result<(Vec<T
     Ok((ordered, mappings.into()))
 }
 
-fn refuse_outside_parents(tables: &[&Table]) -> Result<()> {
+fn refuse_outside_parents(tables: &[&Table], survey: &Survey) -> Result<()> {
+    let named = |parent: &str, name: &str| name.eq_ignore_ascii_case(parent);
     for table in tables {
-        let inside = |parent: &str| tables.iter().any(|t| t.name.eq_ignore_ascii_case(parent));
-        if let Some(fk) = table.foreign_keys.iter().find(|fk| !inside(&fk.parent)) {
+        let inside = |parent: &str| tables.iter().any(|t| named(parent, &t.name));
+        for fk in table.foreign_keys.iter().filter(|fk| !inside(&fk.parent)) {
+            let skipped = survey.skipped.iter().find(|(name, _)| named(&fk.parent, name));
+            let remedy = match skipped {
+                Some((parent, why)) => {
+                    format!("{parent} cannot be carried: {why}. Mend that, or leave {} out.", table.name)
+                }
+                None if survey.tables.iter().any(|t| named(&fk.parent, &t.name)) => {
+                    format!("Add {} to the tables, or leave {} out.", fk.parent, table.name)
+                }
+                // A parent that is nowhere is missing at the source already.
+                None => continue,
+            };
             return Err(Error::new(
                 Kind::Invalid,
                 code::FOREIGN_KEY_OUTSIDE,
                 format!("{} refers to {}, which this sync does not carry", table.name, fk.parent),
             )
             .meaning("Rows at the target would refer to rows that are not there.")
-            .remedy(format!("Add {} to the tables, or leave {} out.", fk.parent, table.name)));
+            .remedy(remedy));
         }
     }
     Ok(())

@@ -50,6 +50,31 @@ fn a_disk_that_fills_up_while_following_loses_no_change() {
 }
 
 #[test]
+fn deletes_arrive_also_where_the_target_took_nothing_for_a_while() {
+    let place = given(&format!("PRAGMA journal_mode = WAL; {}", numbered(500)));
+    let Some(disk) = small_disk(&place, "usb", "4m") else {
+        eprintln!("{LEFT_OUT}");
+        return;
+    };
+    place.sql(
+        "usb/till.db",
+        "PRAGMA journal_mode = WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1,'own');",
+    );
+    // Of rows that stand only at the target a comparison could not say whether they are the target's own.
+    place.tidewater("sync sqlite:shop.db sqlite:usb/till.db --existing overwrite").exits(0);
+    disk.is_filled_but_for(64 * 1024);
+    place.sql("shop.db", "UPDATE t SET v = hex(randomblob(2000)); DELETE FROM t WHERE id < 10;");
+    for _ in 0..3 {
+        place.tidewater("sync sqlite:shop.db sqlite:usb/till.db").exits(3).says("E0013");
+    }
+    disk.is_cleared();
+
+    place.tidewater("sync sqlite:shop.db sqlite:usb/till.db").exits(0);
+
+    place.same_rows("shop.db", "usb/till.db");
+}
+
+#[test]
 fn a_full_disk_at_the_source_harms_neither_side() {
     let place = an_empty_place();
     let Some(disk) = small_disk(&place, "usb", "2m") else {

@@ -279,7 +279,7 @@ async fn a_table_that_is_gone_is_reported_and_its_rows_stay() {
         world.source.with(|state| state.tables.retain(|t| t.name != "products"));
         let report = world.ran(world.run().await);
         let why = "shop.db has no table products any more; the target's rows stay";
-        assert_eq!(report.halted.get("products").map(String::as_str), Some(why), "{patterns:?}");
+        assert!(report.halted.get("products").is_some_and(|said| said.starts_with(why)), "{patterns:?}: {report:?}");
         assert_eq!(world.target_rows("products").len(), 1);
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use tidewater_core::apply::Phase;
 use tidewater_core::change::{Key, Row, TableScope};
 use tidewater_core::link::{Event, Existing, Run, State};
-use tidewater_core::{Kind, code};
 
 /// An established link whose source was replaced; `changed` says how its rows differ from before.
 async fn restored(world: &World, changed: impl FnOnce(&mut BTreeMap<Key, Row>)) {
@@ -67,9 +66,9 @@ async fn an_empty_source_after_a_lost_position_is_refused() {
     let world = World::of_products(10);
     restored(&world, |rows| rows.clear()).await;
     for _ in 0..2 {
-        let error = world.refused().await;
-        assert_eq!((error.kind, error.code), (Kind::Conflict, code::SOURCE_EMPTY));
-        assert_eq!(error.what, "products is empty at shop.db, and products is not at till.db");
+        let report = world.ran(world.run().await);
+        let why = report.halted.get("products").expect("that table is halted");
+        assert!(why.starts_with("E0024 products is empty at shop.db, and products is not at till.db"), "{why}");
         assert_eq!(world.target_rows("products").len(), 10);
     }
     world.stored_at_source("products", (1..=10).map(|id| (id, format!("product {id}"))));
@@ -83,8 +82,8 @@ async fn an_empty_source_after_a_lost_position_is_refused() {
 async fn an_empty_source_after_a_lost_position_is_mirrored_if_asked() {
     let mut world = World::of_products(10);
     restored(&world, |rows| rows.clear()).await;
-    let error = world.refused().await;
-    assert!(error.remedy.contains("--existing mirror"), "{error}");
+    let report = world.ran(world.run().await);
+    assert!(report.halted["products"].contains("--existing mirror"), "{report:?}");
     world.settings.existing = Existing::Mirror;
     let report = world.ran(world.run().await);
     world.is_in_step();
