@@ -69,9 +69,10 @@ impl Writes {
     pub(crate) fn new(kind: &str, rows: u64, count: u64, per_transaction: usize) -> Result<Self> {
         let writes = match kind {
             "insert" => (1..=count).map(|i| insert(rows, i)).collect(),
-            "update" => (1..=count).map(|i| update(rows, i)).collect(),
-            // The factor is prime, so no row is deleted twice.
-            "delete" => (1..=count.min(rows)).map(|i| Write::Delete { id: i * 7_919 % rows + 1 }).collect(),
+            "update-scattered" => (1..=count).map(|i| update(scattered(rows * 9 / 10, i), i)).collect(),
+            "update-in-order" => (1..=count).map(|i| update(i % rows + 1, i)).collect(),
+            "delete-scattered" => (1..=count.min(rows)).map(|i| Write::Delete { id: scattered(rows, i) }).collect(),
+            "delete-in-order" => (1..=count.min(rows)).map(|id| Write::Delete { id }).collect(),
             "mixed" => (1..=count).map(|i| mixed(rows, i)).collect(),
             other => return Err(format!("no kind of write is called {other}").into()),
         };
@@ -111,15 +112,20 @@ fn insert(rows: u64, i: u64) -> Write {
     Write::Insert { id: rows + i, name: format!("n{i:032x}"), doc, amount: i as f64 / 100.0 }
 }
 
-fn update(rows: u64, i: u64) -> Write {
-    Write::Update { id: i * 7_919 % (rows * 9 / 10) + 1, doc: format!("{{\"k\":2,\"tag\":\"{i:032x}\"}}") }
+fn update(id: u64, i: u64) -> Write {
+    Write::Update { id, doc: format!("{{\"k\":2,\"tag\":\"{i:032x}\"}}") }
+}
+
+/// The key of a row far from the one before. The factor is prime: no row twice before all had their turn.
+fn scattered(rows: u64, i: u64) -> u64 {
+    i * 7_919 % rows + 1
 }
 
 /// 60 inserts, 30 updates and 10 deletes in a hundred; `changeset.py` writes the same.
 fn mixed(rows: u64, i: u64) -> Write {
     match i % 10 {
         0..6 => insert(rows, i),
-        6..9 => update(rows, i),
+        6..9 => update(scattered(rows * 9 / 10, i), i),
         _ => Write::Delete { id: rows * 9 / 10 + i / 10 + 1 },
     }
 }

@@ -104,7 +104,7 @@ fn lines(verdicts: &[Verdict], repair: bool) -> Vec<String> {
             lines.push(format!("  {} … and {} more", verdict.table, number(rest)));
         }
     }
-    if !repair && verdicts.iter().any(|v| !v.equal()) {
+    if !repair && verdicts.iter().any(|v| !v.differing.is_empty()) {
         lines.push("Send what differs with --repair; replaced rows are kept in the journal.".to_owned());
     }
     lines

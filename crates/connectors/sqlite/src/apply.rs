@@ -6,7 +6,7 @@ use crate::scan::One;
 use crate::sql::{list, quote};
 use crate::target::State;
 use crate::types::bind;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use std::collections::HashSet;
 use tidewater_core::apply::{Durability, Held, Writer, Written};
 use tidewater_core::change::{Change, Deletes, ForeignKey, Identity, Key, Mapping, Op, Row, Value, View};
@@ -22,6 +22,17 @@ pub(crate) struct TableWriter {
     /// The target's view without its filter: rows that stand in the way may be ones that the filter hides.
     pub(crate) unfiltered: View,
     pub(crate) foreign_keys: Vec<ForeignKey>,
+}
+
+/// The table and statement of the row before: looking it up again costs as much as a small row.
+type Kept<'c> = Option<(usize, CachedStatement<'c>)>;
+
+/// What became of the rows of a batch so far.
+#[derive(Default)]
+pub(crate) struct Outcome<'c> {
+    pub(crate) written: Written,
+    pub(crate) failed: Vec<Failed>,
+    upsert: Kept<'c>,
 }
 
 /// A row that could not be written: its place in the batch, and what SQLite said.
@@ -78,10 +89,13 @@ impl TableWriter {
         Ok(statement.raw_execute()? as u64)
     }
 
-    /// Writes a whole row over whatever is there.
-    pub(crate) fn upsert(&self, c: &Connection, row: &Row) -> rusqlite::Result<()> {
-        let mut statement = c.prepare_cached(&self.upsert)?;
-        bind(&mut statement, 1, row.values())?;
+    /// Writes a whole row over whatever is there. The statement is kept between the rows of a table.
+    fn upsert<'c>(&self, c: &'c Connection, table: usize, row: &Row, kept: &mut Kept<'c>) -> rusqlite::Result<()> {
+        if kept.as_ref().is_none_or(|(of, _)| *of != table) {
+            *kept = Some((table, c.prepare_cached(&self.upsert)?));
+        }
+        let Some((_, statement)) = kept else { return Ok(()) };
+        bind(statement, 1, row.values())?;
         statement.raw_execute().map(drop)
     }
 
@@ -219,28 +233,27 @@ impl State {
 
     /// Deletes first, which frees unique values, then writes. Rows that fail are listed.
     fn straight(&self, c: &Connection, batch: &Batch, link: &str) -> rusqlite::Result<(Written, Vec<Failed>)> {
-        let mut written = Written::default();
-        let mut failed = Vec::new();
+        let mut outcome = Outcome::default();
         for deletes in [true, false] {
             for (at, change) in batch.changes.iter().enumerate() {
                 if matches!(change.op, Op::Delete) == deletes {
-                    self.one(c, batch, at, link, &mut written, &mut failed)?;
+                    self.one(c, batch, at, link, &mut outcome)?;
                 }
             }
         }
-        Ok((written, failed))
+        Ok((outcome.written, outcome.failed))
     }
 
     /// Carries out one change.
-    pub(crate) fn one(
+    pub(crate) fn one<'c>(
         &self,
-        c: &Connection,
+        c: &'c Connection,
         batch: &Batch,
         at: usize,
         link: &str,
-        written: &mut Written,
-        failed: &mut Vec<Failed>,
+        outcome: &mut Outcome<'c>,
     ) -> rusqlite::Result<()> {
+        let Outcome { written, failed, upsert } = outcome;
         let change = &batch.changes[at];
         let (mapping, table) = (&self.mappings[change.table], &self.tables[change.table]);
         if matches!(change.op, Op::Delete) && mapping.deletes == Deletes::Ignore {
@@ -259,7 +272,9 @@ impl State {
                     _ => written.upserts += 1,
                 })
             }
-            Op::Insert(row) | Op::Upsert(row) => table.upsert(c, row).map(|()| written.upserts += 1),
+            Op::Insert(row) | Op::Upsert(row) => {
+                table.upsert(c, change.table, row, upsert).map(|()| written.upserts += 1)
+            }
             Op::Update(row) => table.update(c, &change.key, row).map(|()| written.upserts += 1),
         };
         match done {

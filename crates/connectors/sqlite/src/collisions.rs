@@ -4,7 +4,7 @@
 //! deleted and inserted again. A row that fails even then is taken out of the batch, keeps what the target has,
 //! and is held: the row in its way may arrive later, and if it belongs to the target alone, a person must know.
 
-use crate::apply::Failed;
+use crate::apply::{Failed, Outcome};
 use crate::target::State;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -38,10 +38,10 @@ fn round(
     link: &str,
     held: &BTreeMap<usize, String>,
 ) -> rusqlite::Result<(Written, Vec<Failed>)> {
-    let (mut written, mut failed) = (Written::default(), Vec::new());
+    let mut outcome = Outcome::default();
     let rows = || batch.changes.iter().enumerate().filter(|(at, _)| !held.contains_key(at));
     for (at, _) in rows().filter(|(_, change)| matches!(change.op, Op::Delete)) {
-        state.one(c, batch, at, link, &mut written, &mut failed)?;
+        state.one(c, batch, at, link, &mut outcome)?;
     }
     // Rows that stay as they are must not be deleted first, and marked rows are not gone.
     let reinsert = |table: usize| batch.mode == Mode::Replace && state.mappings[table].deletes == Deletes::Apply;
@@ -49,7 +49,7 @@ fn round(
         state.tables[change.table].delete(c, &change.key)?;
     }
     for (at, _) in rows().filter(|(_, change)| !matches!(change.op, Op::Delete)) {
-        state.one(c, batch, at, link, &mut written, &mut failed)?;
+        state.one(c, batch, at, link, &mut outcome)?;
     }
-    Ok((written, failed))
+    Ok((outcome.written, outcome.failed))
 }

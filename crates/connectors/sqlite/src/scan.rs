@@ -9,17 +9,22 @@ use tidewater_core::transport::Budget;
 use tidewater_core::verify::{Chunk, Part, Range};
 use tidewater_core::{Result, change};
 
+/// A part ends after the row that passes this many bytes: rows may be large, and read locks must be short.
+const PART_BYTES_MAX: usize = 16 << 20;
+
 /// Reads one view's rows out of result rows.
 pub(crate) struct Reader<'v> {
     view: &'v View,
     builder: RowBuilder,
     /// Values over the limit that were read as NULL.
     pub(crate) left_out: u64,
+    /// Bytes encoded so far, by hashes.
+    bytes: usize,
 }
 
 impl<'v> Reader<'v> {
     pub(crate) fn new(view: &'v View) -> Self {
-        Self { view, builder: RowBuilder::default(), left_out: 0 }
+        Self { view, builder: RowBuilder::default(), left_out: 0, bytes: 0 }
     }
 
     /// Encodes the view's columns, which start at `first` in the result.
@@ -39,6 +44,7 @@ impl<'v> Reader<'v> {
 
     fn hash(&mut self, from: &SqlRow<'_>) -> rusqlite::Result<RowHash> {
         self.encode(from, 0)?;
+        self.bytes += self.builder.len();
         Ok(self.builder.take_hash())
     }
 
@@ -104,15 +110,15 @@ impl Open {
             let mut through = None;
             let mut last = true;
             self.each(c, view, range, rows_max.saturating_add(1), |row| {
-                if hash.rows == rows_max as u64 {
+                if through.is_some() {
                     last = false;
-                    return Ok(());
+                    return Ok(false);
                 }
                 hash.add(reader.hash(row)?);
-                if hash.rows == rows_max as u64 {
+                if hash.rows == rows_max as u64 || reader.bytes > PART_BYTES_MAX {
                     through = Some(reader.key(row)?);
                 }
-                Ok(())
+                Ok(true)
             })?;
             let through = if last { range.through.clone() } else { through };
             Ok(Part { range: Range { after: range.after.clone(), through }, hash, last })
@@ -125,7 +131,7 @@ impl Open {
             let mut hash = RangeHash::default();
             self.each(c, view, range, usize::MAX, |row| {
                 hash.add(reader.hash(row)?);
-                Ok(())
+                Ok(true)
             })?;
             Ok(hash)
         })
@@ -138,7 +144,7 @@ impl Open {
             self.each(c, view, range, rows_max, |row| {
                 let hash = reader.hash(row)?;
                 found.push((reader.key(row)?, hash));
-                Ok(())
+                Ok(true)
             })?;
             Ok(found)
         })
@@ -189,7 +195,7 @@ impl Open {
         view: &View,
         range: &Range,
         rows_max: usize,
-        mut f: impl FnMut(&SqlRow<'_>) -> rusqlite::Result<()>,
+        mut goes_on: impl FnMut(&SqlRow<'_>) -> rusqlite::Result<bool>,
     ) -> Result<()> {
         if !self.has(&view.table)? {
             return Ok(());
@@ -199,7 +205,9 @@ impl Open {
             bind_range(&mut statement, range, rows_max)?;
             let mut rows = statement.raw_query();
             while let Some(row) = rows.next()? {
-                f(row)?;
+                if !goes_on(row)? {
+                    break;
+                }
             }
             Ok(())
         };

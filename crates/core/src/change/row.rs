@@ -90,6 +90,16 @@ impl RowBuilder {
         encode_value(value, &mut self.buffer);
     }
 
+    /// The length of the row so far, in bytes.
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether nothing was pushed since the last row.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// The row so far; the builder starts afresh.
     pub fn take(&mut self) -> Row {
         let row = Row(self.buffer.as_slice().into());

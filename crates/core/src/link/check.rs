@@ -81,11 +81,19 @@ impl Session<'_> {
             };
             verdicts.push((at, verdict));
         }
-        if verdicts.iter().any(|(_, v)| !v.differing.is_empty()) {
+        // As long as differences go away by themselves, a sync is at work, and they are looked at again.
+        let differing = |verdicts: &[(usize, Verdict)]| verdicts.iter().map(|(_, v)| v.differing.len()).sum::<usize>();
+        let mut before = differing(&verdicts);
+        while before > 0 {
             self.rest(SETTLE).await;
-        }
-        for (at, verdict) in &mut verdicts {
-            self.look_again(*at, verdict).await?;
+            for (at, verdict) in &mut verdicts {
+                self.look_again(*at, verdict).await?;
+            }
+            let now = differing(&verdicts);
+            if now == before {
+                break;
+            }
+            before = now;
         }
         if repair {
             for (at, verdict) in &verdicts {
