@@ -134,33 +134,46 @@ impl State {
             .remedy("Nothing to do: it is opened again."));
         }
         let Some(writer) = self.writer.clone() else { return Err(Error::internal("write before ledger")) };
-        let state = &*self;
-        let open = &state.open;
-        let (written, cookie) = open.write(|c| {
-            let sqlite = |e| open.explain(e);
-            let cookie = meta::cookie(c).map_err(sqlite)?;
-            state.refuse_renumbered(c, &writer, cookie)?;
-            if state.chained_at != Some(cookie) {
-                let made = crate::chain::refresh(c, &writer.link, &writer.run_triggers).map_err(sqlite)?;
-                made.map_err(|name| no_trigger(&name, &open.database.shown))?;
-            }
-            state.advance(c, &writer, &batch.progress)?;
-            let mut written = state.rows(c, batch, &writer)?;
-            let ledger = meta::has_table(c, "_tidewater_held").map_err(sqlite)?;
-            if ledger {
-                written.released = state.hold(c, batch, &written, &writer.link).map_err(sqlite)?;
-            }
-            if batch.settled {
-                written.dangling = state.dangling(c, batch).map_err(sqlite)?;
-            }
-            Ok((written, cookie))
-        })?;
+        // Straight at first, without a savepoint: one would copy every page that is touched.
+        let mut done = self.open.write_or_not(|c| self.attempt(c, batch, &writer, false))?;
+        if done.is_none() {
+            done = self.open.write_or_not(|c| self.attempt(c, batch, &writer, true))?;
+        }
+        let (written, cookie) = done.ok_or_else(|| Error::internal("a batch was neither written nor refused"))?;
         self.chained_at = Some(cookie);
-        for change in &batch.changes {
-            self.held.remove(&(self.mappings[change.table].source.table.clone(), change.key.clone()));
+        if !self.held.is_empty() {
+            for change in &batch.changes {
+                self.held.remove(&(self.mappings[change.table].source.table.clone(), change.key.clone()));
+            }
         }
         self.held.extend(written.held.iter().map(|h| (h.table.clone(), h.key.clone())));
         Ok(Written { durability: Durability::Durable, ..written })
+    }
+
+    /// Everything that a batch does. `None` where rows failed that were not to be resolved.
+    fn attempt(&self, c: &Connection, batch: &Batch, writer: &Writer, resolve: bool) -> Result<Option<(Written, i64)>> {
+        let sqlite = |e| self.open.explain(e);
+        let cookie = meta::cookie(c).map_err(sqlite)?;
+        self.refuse_renumbered(c, writer, cookie)?;
+        if self.chained_at != Some(cookie) {
+            let made = crate::chain::refresh(c, &writer.link, &writer.run_triggers).map_err(sqlite)?;
+            made.map_err(|name| no_trigger(&name, &self.open.database.shown))?;
+        }
+        self.advance(c, writer, &batch.progress)?;
+        let mut written = match resolve {
+            true => self.resolved(c, batch, writer)?,
+            false => match self.straight(c, batch, &writer.link).map_err(sqlite)? {
+                (written, failed) if failed.is_empty() => written,
+                _ => return Ok(None),
+            },
+        };
+        if meta::has_table(c, "_tidewater_held").map_err(sqlite)? {
+            written.released = self.hold(c, batch, &written, &writer.link).map_err(sqlite)?;
+        }
+        if batch.settled {
+            written.dangling = self.dangling(c, batch).map_err(sqlite)?;
+        }
+        Ok(Some((written, cookie)))
     }
 
     /// Tables without a key are written by row number, and a VACUUM of the target gives rows new ones.
@@ -209,26 +222,17 @@ impl State {
         }
     }
 
-    /// Writes the rows: straight first; where unique values are in the way, by way of `collisions`.
-    fn rows(&self, c: &Connection, batch: &Batch, writer: &Writer) -> Result<Written> {
+    /// Writes the rows by way of `collisions`; what cannot be written even so is held.
+    fn resolved(&self, c: &Connection, batch: &Batch, writer: &Writer) -> Result<Written> {
         let sqlite = |e| self.open.explain(e);
         c.execute_batch("SAVEPOINT rows").map_err(sqlite)?;
-        let (mut written, failed) = self.straight(c, batch, &writer.link).map_err(sqlite)?;
-        if !failed.is_empty() {
-            c.execute_batch("ROLLBACK TO rows").map_err(sqlite)?;
-            let (again, held) = collisions::resolve(self, c, batch, &writer.link).map_err(sqlite)?;
-            written = again;
-            written.held = held
-                .into_iter()
-                .map(|(at, reason)| Held {
-                    table: self.mappings[batch.changes[at].table].source.table.clone(),
-                    key: batch.changes[at].key.clone(),
-                    reason,
-                })
-                .collect();
-        }
+        let (written, held) = collisions::resolve(self, c, batch, &writer.link).map_err(sqlite)?;
         c.execute_batch("RELEASE rows").map_err(sqlite)?;
-        Ok(written)
+        let held = held.into_iter().map(|(at, reason)| {
+            let change = &batch.changes[at];
+            Held { table: self.mappings[change.table].source.table.clone(), key: change.key.clone(), reason }
+        });
+        Ok(Written { held: held.collect(), ..written })
     }
 
     /// Deletes first, which frees unique values, then writes. Rows that fail are listed.

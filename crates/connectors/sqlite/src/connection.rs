@@ -165,20 +165,27 @@ impl Open {
 
     /// Runs `work` in a read transaction: one snapshot, short.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        self.transaction("BEGIN", work)
+        self.transaction("BEGIN", |c| work(c).map(Some))?.ok_or_else(nothing_kept)
     }
 
     /// Runs `work` in a write transaction that has its lock from the beginning.
     pub(crate) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.write_or_not(|c| work(c).map(Some))?.ok_or_else(nothing_kept)
+    }
+
+    /// The same; where `work` answers `None`, nothing of it is kept.
+    pub(crate) fn write_or_not<T>(&self, work: impl FnOnce(&Connection) -> Result<Option<T>>) -> Result<Option<T>> {
         self.transaction("BEGIN IMMEDIATE", work)
     }
 
-    fn transaction<T>(&self, begin: &str, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    fn transaction<T>(&self, begin: &str, work: impl FnOnce(&Connection) -> Result<Option<T>>) -> Result<Option<T>> {
         self.connection.execute_batch(begin).map_err(|e| self.explain(e))?;
-        let result = work(&self.connection)
-            .and_then(|done| self.connection.execute_batch("COMMIT").map(|()| done).map_err(|e| self.explain(e)));
+        let result = work(&self.connection).and_then(|done| match done {
+            Some(done) => self.connection.execute_batch("COMMIT").map(|()| Some(done)).map_err(|e| self.explain(e)),
+            None => Ok(None),
+        });
         // A failed COMMIT may leave the transaction open; some errors have already ended it.
-        if result.is_err() && !self.connection.is_autocommit() {
+        if !matches!(result, Ok(Some(_))) && !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         result
@@ -193,6 +200,10 @@ impl Drop for Open {
             let _ = std::fs::remove_file(&self.database.path);
         }
     }
+}
+
+fn nothing_kept() -> Error {
+    Error::internal("a transaction kept nothing without saying why")
 }
 
 fn folder_exists(path: &Path) -> bool {

@@ -5,7 +5,7 @@ use super::first_contact::Existing;
 use super::session::{Outcome, Session};
 use super::state::State;
 use crate::apply::{Phase, Target, Written};
-use crate::change::{Change, Deletes, Key, Mapping, Op};
+use crate::change::{Change, Deletes, Key, Mapping, Op, Row};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
 use crate::transport::{Batch, Mode, Pace, Progress};
@@ -88,35 +88,29 @@ impl Session<'_> {
         let mapping = self.mappings[at].clone();
         let total = self.source.count(&mapping.source).await?;
         let mut done = if after.is_some() { self.target.count(&mapping.target).await? } else { 0 };
-        let mut chunk = self.source.chunk(&mapping.source, after.as_ref(), self.budget()).await?;
-        loop {
+        let chunk = self.source.chunk(&mapping.source, after.as_ref(), self.budget()).await?;
+        let mut next = Some(Copied::new(at, &mapping, chunk, ledger));
+        while let Some(copied) = next.take() {
             self.check_stop()?;
-            let rows = chunk.rows.len();
-            let through = chunk.through.clone();
-            self.report.left_out += chunk.left_out;
-            let batch = copied(at, &mapping, chunk, ledger);
+            let Copied { batch, through, left_out } = copied;
+            let rows = batch.changes.len();
+            self.report.left_out += left_out;
             let budget = self.budget();
-            let (written, next) = match &through {
-                Some(key) => {
-                    let (written, next) = tokio::join!(
-                        timed_write(self.env, &mut self.target, batch),
-                        self.source.chunk(&mapping.source, Some(key), budget)
-                    );
-                    (written?, Some(next?))
-                }
-                None => (timed_write(self.env, &mut self.target, batch).await?, None),
+            let read = async {
+                let Some(key) = &through else { return Ok(None) };
+                let chunk = self.source.chunk(&mapping.source, Some(key), budget).await?;
+                Ok::<_, Error>(Some(Copied::new(at, &mapping, chunk, ledger)))
             };
-            self.learn(rows, written.1);
-            self.note_held(&written.0, ledger)?;
-            self.report.copied += written.0.upserts;
-            self.report.journal(&written.0);
+            let (read, written) = tokio::join!(read, timed_write(self.env, &mut self.target, batch));
+            let (written, took) = written?;
+            next = read?;
+            self.learn(rows, took);
+            self.note_held(&written, ledger)?;
+            self.report.copied += written.upserts;
+            self.report.journal(&written);
             done += rows as u64;
             self.progress(&mapping.source.table, done, total.max(done));
             self.throttle(rows as u64).await;
-            match next {
-                Some(next) => chunk = next,
-                None => break,
-            }
         }
         self.phases[at] = Phase::Following;
         Ok(())
@@ -269,14 +263,24 @@ pub(super) fn source_empty(source: &str, target: &str, mapping: &Mapping) -> Err
     .remedy("If the source was replaced by mistake, restore it. If the rows are to go, use --existing mirror.")
 }
 
-fn copied(at: usize, mapping: &Mapping, chunk: Chunk, ledger: bool) -> Batch {
-    let changes = chunk.rows.into_iter();
-    let changes = changes.map(|row| Change { table: at, key: row.pick(&mapping.source.key), op: Op::Upsert(row) });
-    let progress = match ledger {
-        true => Progress::Copied { table: at, through: chunk.through },
-        false => Progress::None,
-    };
-    Batch { changes: changes.collect(), progress, settled: false, mode: Mode::Replace }
+/// A chunk, ready to be written. Made as soon as it is read, while the one before is still being written.
+struct Copied {
+    batch: Batch,
+    through: Option<Key>,
+    left_out: u64,
+}
+
+impl Copied {
+    fn new(at: usize, mapping: &Mapping, chunk: Chunk, ledger: bool) -> Self {
+        let change = |row: Row| Change { table: at, key: row.pick(&mapping.source.key), op: Op::Upsert(row) };
+        let progress = match ledger {
+            true => Progress::Copied { table: at, through: chunk.through.clone() },
+            false => Progress::None,
+        };
+        let changes = chunk.rows.into_iter().map(change).collect();
+        let batch = Batch { changes, progress, settled: false, mode: Mode::Replace };
+        Self { batch, through: chunk.through, left_out: chunk.left_out }
+    }
 }
 
 /// Writes, and says how long it took.

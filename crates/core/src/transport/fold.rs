@@ -2,25 +2,29 @@
 
 use crate::change::{Change, Key, Op, Row, Transaction, Value};
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 /// Folds transactions, in order, into at most one change per row. The order of first appearance is kept.
 pub fn fold(transactions: impl IntoIterator<Item = Transaction>) -> Vec<Change> {
-    let mut folded: Vec<Change> = Vec::new();
-    let mut at: HashMap<(usize, Key), usize> = HashMap::new();
-    for change in transactions.into_iter().flat_map(|t| t.changes) {
-        match at.entry((change.table, change.key.clone())) {
-            Entry::Vacant(entry) => {
-                entry.insert(folded.len());
-                folded.push(change);
-            }
-            Entry::Occupied(entry) => {
-                let earlier = &mut folded[*entry.get()];
-                earlier.op = both(std::mem::replace(&mut earlier.op, Op::Delete), change.op);
+    let all: Vec<Change> = transactions.into_iter().flat_map(|t| t.changes).collect();
+    let mut first: HashMap<(usize, &Key), usize> = HashMap::with_capacity(all.len());
+    let into: Vec<usize> =
+        all.iter().enumerate().map(|(at, change)| *first.entry((change.table, &change.key)).or_insert(at)).collect();
+    if first.len() == all.len() {
+        return all;
+    }
+    let mut folded: Vec<Option<Change>> = Vec::with_capacity(all.len());
+    for (change, into) in all.into_iter().zip(into) {
+        match folded.get_mut(into) {
+            None => folded.push(Some(change)),
+            Some(earlier) => {
+                if let Some(earlier) = earlier {
+                    earlier.op = both(std::mem::replace(&mut earlier.op, Op::Delete), change.op);
+                }
+                folded.push(None);
             }
         }
     }
-    folded
+    folded.into_iter().flatten().collect()
 }
 
 /// The one operation that does what `first` and then `second` do. Where the row's existence before is not known,
