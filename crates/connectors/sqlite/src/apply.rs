@@ -17,6 +17,7 @@ use tidewater_core::{Error, Kind, Result, code};
 #[derive(Debug, Clone)]
 pub(crate) struct TableWriter {
     upsert: String,
+    insert: String,
     insert_missing: String,
     delete: String,
     /// The target's view without its filter: rows that stand in the way may be ones that the filter hides.
@@ -24,15 +25,33 @@ pub(crate) struct TableWriter {
     pub(crate) foreign_keys: Vec<ForeignKey>,
 }
 
-/// The table and statement of the row before: looking it up again costs as much as a small row.
-type Kept<'c> = Option<(usize, CachedStatement<'c>)>;
+/// The statement of the row before, and what it is: looking it up again costs as much as a small row.
+type Kept<'c> = Option<((usize, Put), CachedStatement<'c>)>;
+
+/// How a whole row is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Put {
+    /// It is not there; if it is, the statement fails.
+    Insert,
+    /// Over whatever is there.
+    Upsert,
+}
 
 /// What became of the rows of a batch so far.
 #[derive(Default)]
 pub(crate) struct Outcome<'c> {
     pub(crate) written: Written,
     pub(crate) failed: Vec<Failed>,
-    upsert: Kept<'c>,
+    /// Inserts that turn out to be none are taken as upserts.
+    resolving: bool,
+    kept: Kept<'c>,
+}
+
+impl Outcome<'_> {
+    /// Nothing yet, where inserts are taken as upserts.
+    pub(crate) fn resolving() -> Self {
+        Self { resolving: true, ..Self::default() }
+    }
 }
 
 /// A row that could not be written: its place in the batch, and what SQLite said.
@@ -70,6 +89,7 @@ impl TableWriter {
         Self {
             upsert: format!("{insert} ON CONFLICT ({key}) DO {update}"),
             insert_missing: format!("{insert} ON CONFLICT ({key}) DO NOTHING"),
+            insert,
             delete: match mark {
                 Some((column, value)) => {
                     let value = value.as_ref().map_or("datetime('now')".to_owned(), |v| crate::sql::literal(v));
@@ -89,10 +109,11 @@ impl TableWriter {
         Ok(statement.raw_execute()? as u64)
     }
 
-    /// Writes a whole row over whatever is there. The statement is kept between the rows of a table.
-    fn upsert<'c>(&self, c: &'c Connection, table: usize, row: &Row, kept: &mut Kept<'c>) -> rusqlite::Result<()> {
-        if kept.as_ref().is_none_or(|(of, _)| *of != table) {
-            *kept = Some((table, c.prepare_cached(&self.upsert)?));
+    /// Writes a whole row. The statement is kept between the rows of a table.
+    fn put<'c>(&self, c: &'c Connection, what: (usize, Put), row: &Row, kept: &mut Kept<'c>) -> rusqlite::Result<()> {
+        if kept.as_ref().is_none_or(|(of, _)| *of != what) {
+            let sql = if what.1 == Put::Insert { &self.insert } else { &self.upsert };
+            *kept = Some((what, c.prepare_cached(sql)?));
         }
         let Some((_, statement)) = kept else { return Ok(()) };
         bind(statement, 1, row.values())?;
@@ -257,7 +278,7 @@ impl State {
         link: &str,
         outcome: &mut Outcome<'c>,
     ) -> rusqlite::Result<()> {
-        let Outcome { written, failed, upsert } = outcome;
+        let Outcome { written, failed, resolving, kept } = outcome;
         let change = &batch.changes[at];
         let (mapping, table) = (&self.mappings[change.table], &self.tables[change.table]);
         if matches!(change.op, Op::Delete) && mapping.deletes == Deletes::Ignore {
@@ -276,8 +297,11 @@ impl State {
                     _ => written.upserts += 1,
                 })
             }
+            Op::Insert(row) if !*resolving => {
+                table.put(c, (change.table, Put::Insert), row, kept).map(|()| written.upserts += 1)
+            }
             Op::Insert(row) | Op::Upsert(row) => {
-                table.upsert(c, change.table, row, upsert).map(|()| written.upserts += 1)
+                table.put(c, (change.table, Put::Upsert), row, kept).map(|()| written.upserts += 1)
             }
             Op::Update(row) => table.update(c, &change.key, row).map(|()| written.upserts += 1),
         };

@@ -38,7 +38,7 @@ fn round(
     link: &str,
     held: &BTreeMap<usize, String>,
 ) -> rusqlite::Result<(Written, Vec<Failed>)> {
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome::resolving();
     let rows = || batch.changes.iter().enumerate().filter(|(at, _)| !held.contains_key(at));
     for (at, _) in rows().filter(|(_, change)| matches!(change.op, Op::Delete)) {
         state.one(c, batch, at, link, &mut outcome)?;

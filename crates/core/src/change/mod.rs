@@ -35,7 +35,8 @@ impl fmt::Display for Position {
 /// What a change does to its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
-    /// A row that was not there before. From log sources, which know.
+    /// A row that was not there before: from log sources, which know, and from first copies. A target that has it
+    /// all the same (the change arrives again, somebody was faster) takes it as an upsert.
     Insert(Row),
     /// New contents of a row that was there; columns may be [`Value::Unchanged`]. From log sources.
     Update(Row),

@@ -272,7 +272,7 @@ struct Copied {
 
 impl Copied {
     fn new(at: usize, mapping: &Mapping, chunk: Chunk, ledger: bool) -> Self {
-        let change = |row: Row| Change { table: at, key: row.pick(&mapping.source.key), op: Op::Upsert(row) };
+        let change = |row: Row| Change { table: at, key: row.pick(&mapping.source.key), op: Op::Insert(row) };
         let progress = match ledger {
             true => Progress::Copied { table: at, through: chunk.through.clone() },
             false => Progress::None,
