@@ -184,8 +184,8 @@ impl State {
         let mut written = match resolve {
             true => self.resolved(c, batch, writer)?,
             false => match self.straight(c, batch, &writer.link).map_err(sqlite)? {
-                (written, failed) if failed.is_empty() => written,
-                _ => return Ok(None),
+                Some(written) => written,
+                None => return Ok(None),
             },
         };
         if meta::has_table(c, "_tidewater_held").map_err(sqlite)? {
@@ -256,17 +256,20 @@ impl State {
         Ok(Written { held: held.collect(), ..written })
     }
 
-    /// Deletes first, which frees unique values, then writes. Rows that fail are listed.
-    fn straight(&self, c: &Connection, batch: &Batch, link: &str) -> rusqlite::Result<(Written, Vec<Failed>)> {
+    /// Deletes first, which frees unique values, then writes. `None` as soon as a row fails.
+    fn straight(&self, c: &Connection, batch: &Batch, link: &str) -> rusqlite::Result<Option<Written>> {
         let mut outcome = Outcome::default();
         for deletes in [true, false] {
             for (at, change) in batch.changes.iter().enumerate() {
                 if matches!(change.op, Op::Delete) == deletes {
                     self.one(c, batch, at, link, &mut outcome)?;
+                    if !outcome.failed.is_empty() {
+                        return Ok(None);
+                    }
                 }
             }
         }
-        Ok((outcome.written, outcome.failed))
+        Ok(Some(outcome.written))
     }
 
     /// Carries out one change.

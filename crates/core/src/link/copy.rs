@@ -55,13 +55,7 @@ impl Session<'_> {
         for (at, mapping) in self.mappings.clone().iter().enumerate() {
             let created = fit.created.contains(&mapping.target.table);
             if let Some(why) = fit.unfit.get(&at) {
-                return Err(Error::new(
-                    Kind::Conflict,
-                    code::COLUMNS_DIFFER,
-                    format!("{}: the table {} does not fit", self.plan.target_name, mapping.target.table),
-                )
-                .meaning(why.clone())
-                .remedy("Nothing was written. Mend the target's table, or leave the table out with --tables."));
+                return Err(self.does_not_fit(mapping, why));
             }
             let empty = created || self.target.count(&mapping.target).await? == 0;
             self.phases[at] = if empty { Phase::Copying(None) } else { Phase::Meeting };

@@ -165,13 +165,7 @@ impl<'a> Session<'a> {
         let known = self.ledger.tables.get(name).cloned();
         if let Some(why) = unfit {
             if known.is_none() {
-                return Err(Error::new(
-                    Kind::Conflict,
-                    code::COLUMNS_DIFFER,
-                    format!("{}: the table {} does not fit", self.plan.target_name, mapping.target.table),
-                )
-                .meaning(why.clone())
-                .remedy("Nothing was written. Mend the target's table, or leave the table out with --tables."));
+                return Err(self.does_not_fit(mapping, why));
             }
             self.report.halted.insert(name.clone(), why.clone());
             return Ok(Phase::Halted(why.clone()));
@@ -186,6 +180,14 @@ impl<'a> Session<'a> {
             Some(TableLedger { digest, .. }) if digest != mapping.digest() => Phase::Comparing,
             Some(ledger) => ledger.phase,
         })
+    }
+
+    /// The refusal of a table that the target has in another shape.
+    pub(super) fn does_not_fit(&self, mapping: &Mapping, why: &str) -> Error {
+        let what = format!("{}: the table {} does not fit", self.plan.target_name, mapping.target.table);
+        Error::new(Kind::Conflict, code::COLUMNS_DIFFER, what)
+            .meaning(why)
+            .remedy("Nothing was written. Mend the target's table, or leave the table out with --tables.")
     }
 
     /// Under `refuse`, tables that meet for the first time are compared before anything is written.
