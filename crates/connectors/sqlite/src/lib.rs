@@ -1,10 +1,10 @@
 //! SQLite as a source and as a target of Tidewater. Other programs may use the database at the same time.
 //!
-//! Who has read one connector finds the way in all: [`capture`](mod@capture) reads changes, `scan` reads by key,
+//! Who has read one connector finds the way in all: `capture` reads changes, `scan` reads by key,
 //! `apply` writes, `schema` looks, `create` makes tables, `triggers` and `probes` are what capture installs,
 //! `meta` is what we keep in the database, `types` turns values over, `lease` keeps two engines apart.
 //!
-//! Architecture invariants: a connection lives on one thread ([`worker`](mod@worker)); a database file is never
+//! Architecture invariants: a connection lives on one thread (`worker`); a database file is never
 //! opened by other means than SQLite; no write lock is held for longer than a batch; positions are stored with
 //! the rows. Tests: `tests/it/`, where a second process writes with the `sqlite3` shell.
 
