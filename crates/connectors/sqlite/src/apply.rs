@@ -177,7 +177,8 @@ impl State {
         let cookie = meta::cookie(c).map_err(sqlite)?;
         self.refuse_renumbered(c, writer, cookie)?;
         if self.chained_at != Some(cookie) {
-            let made = crate::chain::refresh(c, &writer.link, &writer.run_triggers).map_err(sqlite)?;
+            let made = crate::chain::refresh(c, &writer.link, &writer.run_triggers, self.open.database.log_rows_max)
+                .map_err(sqlite)?;
             made.map_err(|name| no_trigger(&name, &self.open.database.shown))?;
         }
         self.advance(c, writer, &batch.progress)?;

@@ -6,14 +6,14 @@
 
 use crate::connection::{Access, Database, Open};
 use crate::meta;
-use crate::read::Look;
+use crate::read::{Ends, Look};
 use crate::schema;
 use crate::sql::literal;
 use crate::triggers;
 use crate::worker::Worker;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tidewater_core::capture::{Read, Reader, Resumed, Source, Start, Survey};
@@ -55,8 +55,8 @@ impl At {
 pub(crate) struct Following {
     pub(crate) link: String,
     pub(crate) mappings: Arc<[Mapping]>,
-    /// The mapping of each table number in the log.
-    pub(crate) tabs: HashMap<i64, usize>,
+    /// The mapping of each table number in the log, as far as met; none where the entries are not for this link.
+    pub(crate) tabs: HashMap<i64, Option<usize>>,
     pub(crate) cookie: i64,
     /// The newest mark, ours if nobody interfered.
     mark: String,
@@ -64,6 +64,8 @@ pub(crate) struct Following {
     confirmed: i64,
     /// The number that changes when somebody else commits, as last seen with nothing to read.
     idle_at: Option<i64>,
+    /// When the log was last seen with nothing more to read: what comes next was written after that.
+    clear_ms: Option<i64>,
 }
 
 struct State {
@@ -194,24 +196,31 @@ impl State {
             .prepare_cached("PRAGMA data_version")
             .and_then(|mut s| s.query_row([], |row| row.get(0)))
             .map_err(|e| self.open.explain(e))?;
+        let now_ms = self.open.env.clock.now_ms();
         if following.idle_at == Some(version) {
+            following.clear_ms = Some(now_ms);
             return Ok(Read::Nothing);
         }
         match self.open.look(following, &at, budget)? {
             Look::SchemaChanged => Ok(Read::SchemaChanged),
             Look::Nothing => {
                 following.idle_at = Some(version);
+                following.clear_ms = Some(now_ms);
                 Ok(Read::Nothing)
             }
             Look::Found(found) => {
                 following.idle_at = None;
+                let after_ms = following.clear_ms;
+                if found.settled {
+                    following.clear_ms = Some(now_ms);
+                }
                 let mark = self.open.env.token()[..16].to_owned();
                 mark_new(&self.open, following, &mark)?;
                 Ok(Read::Changes(Transaction {
                     changes: found.changes,
                     position: At { seq: found.through, mark }.position(),
                     settled: found.settled,
-                    oldest_ms: found.oldest_ms,
+                    after_ms,
                     left_out: found.left_out,
                 }))
             }
@@ -227,7 +236,7 @@ impl State {
         }
         loop {
             let open = &self.open;
-            let pruned = open.write(|c| store_confirmed(open, c, following).map_err(|e| open.explain(e)))?;
+            let pruned = open.write(|c| store_confirmed(c, following).map_err(|e| open.explain(e)))?;
             if pruned < PRUNED_MAX {
                 return Ok(());
             }
@@ -249,7 +258,7 @@ fn mark_new(open: &Open, following: &mut Following, mark: &str) -> Result<()> {
         c.prepare_cached("UPDATE _tidewater_reader SET marks = ?2 WHERE link = ?1")
             .and_then(|mut s| s.execute((&following.link, kept.join(" "))))
             .map_err(sqlite)?;
-        store_confirmed(open, c, following).map_err(sqlite)?;
+        store_confirmed(c, following).map_err(sqlite)?;
         Ok(kept)
     })?;
     following.mark.clone_from(&marks[0]);
@@ -264,25 +273,20 @@ fn marks(c: &Connection, link: &str) -> rusqlite::Result<Option<Vec<String>>> {
     Ok(found.map(|marks| marks.split(' ').map(str::to_owned).collect()))
 }
 
-/// Stores what is confirmed, forgets what every reader has, and moves the log's limit. Says how much was pruned.
-fn store_confirmed(open: &Open, c: &Connection, following: &Following) -> rusqlite::Result<i64> {
-    let most = i64::try_from(open.database.log_rows_max).unwrap_or(i64::MAX / 2);
+/// Stores what is confirmed and forgets what every reader has. Says how much was pruned.
+fn store_confirmed(c: &Connection, following: &Following) -> rusqlite::Result<i64> {
     c.prepare_cached("UPDATE _tidewater_reader SET confirmed = ?2, seen_at = datetime('now') WHERE link = ?1")?
         .execute((&following.link, following.confirmed))?;
-    c.prepare_cached("UPDATE _tidewater_reader_table SET void = 0 WHERE link = ?1 AND void")?
-        .execute([&following.link])?;
-    // A reader that is away must not stop the log for the others: past half the limit it will have to compare.
-    c.prepare_cached(
-        "UPDATE _tidewater_reader SET confirmed = NULL \
-         WHERE link <> ?1 AND confirmed < (SELECT max(seq) FROM _tidewater_log) - ?2",
-    )?
-    .execute((&following.link, most / 2))?;
-    c.prepare_cached("UPDATE _tidewater_control SET seq_max = ?1 + (SELECT min(confirmed) FROM _tidewater_reader)")?
-        .execute([most])?;
+    // The target knows by now which tables were void at the beginning. What became void since then, which takes a
+    // change of the schema, it does not know.
+    if meta::cookie(c)? == following.cookie {
+        c.prepare_cached("UPDATE _tidewater_reader_table SET void = 0 WHERE link = ?1 AND void")?
+            .execute([&following.link])?;
+    }
     let pruned = c
         .prepare_cached(&format!(
             "DELETE FROM _tidewater_log WHERE seq IN (SELECT seq FROM _tidewater_log \
-             WHERE seq <= (SELECT min(confirmed) FROM _tidewater_reader) \
+             WHERE seq BETWEEN 1 AND (SELECT min(confirmed) FROM _tidewater_reader) \
              AND seq < (SELECT max(seq) FROM _tidewater_log) ORDER BY seq LIMIT {PRUNED_MAX})"
         ))?
         .execute([])?;
@@ -307,65 +311,51 @@ impl Begin<'_> {
         self.keep_log_open()?;
         let tabs = self.install(&mut installed)?;
         let stored = marks(c, link)?;
-        let state: Option<(i64, i64, Option<i64>)> = c
-            .prepare(
-                "SELECT (SELECT max(seq) FROM _tidewater_log), seq_max, \
-                 (SELECT confirmed FROM _tidewater_reader WHERE link = ?1) FROM _tidewater_control",
-            )?
-            .query_row([link], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        let (end, seq_max, confirmed) = state.unwrap_or_default();
-        let fits = |at: &At, marks: &Vec<String>| {
-            marks.contains(&at.mark)
-                && at.seq <= end
-                && end < seq_max
-                && confirmed.is_some_and(|confirmed| confirmed <= at.seq)
-        };
+        let Ends { first, last, .. } = Ends::of(c)?;
         let resumed = match (resume, &stored) {
             (None, _) => Resumed::Fresh,
-            (Some(at), Some(marks)) if fits(at, marks) => Resumed::At,
-            (Some(_), Some(_)) if end >= seq_max => {
+            (Some(at), Some(marks)) if !marks.contains(&at.mark) || at.seq > last => {
+                Resumed::Lost("its change log does not continue from where this link stood".to_owned())
+            }
+            (Some(at), Some(_)) if first > at.seq + 1 => {
                 let limit = self.open.database.log_rows_max;
                 Resumed::Lost(format!("its change log reached its limit of {limit} entries"))
             }
-            (Some(_), _) => Resumed::Lost("its change log does not continue from where this link stood".to_owned()),
+            (Some(_), Some(_)) => Resumed::At,
+            (Some(_), None) => Resumed::Lost("its change log does not know this link".to_owned()),
         };
         let (at, marks) = match (&resumed, resume, stored) {
             // Later marks were never adopted by the target: batches that failed must not use up those that are kept.
             (Resumed::At, Some(at), Some(_)) => (at.clone(), vec![at.mark.clone()]),
-            _ => (At { seq: end, mark: mark.to_owned() }, vec![mark.to_owned()]),
+            _ => (At { seq: last, mark: mark.to_owned() }, vec![mark.to_owned()]),
         };
-        let following = self.follow(tabs, &at, &marks)?;
-        let void = self.void(&following)?;
+        let following = self.follow(&tabs, &at, &marks)?;
+        let void = self.void(&tabs)?;
         Ok((Start { position: at.position(), resumed, installed, void }, following))
     }
 
-    /// The log always has a newest entry. One that was emptied by hand took no more entries: what was written since
-    /// was not logged, and its numbers must not begin again.
+    /// Entry 0 is never forgotten: where it is missing, the log is new, or was emptied by hand, and then no position
+    /// of any reader means anything.
     fn keep_log_open(&self) -> rusqlite::Result<()> {
-        let opened = self.c.execute(
-            "INSERT INTO _tidewater_log(seq, tab) SELECT 1 + coalesce((SELECT max(confirmed) FROM _tidewater_reader), 0), 0 \
-             WHERE NOT EXISTS (SELECT 1 FROM _tidewater_log)",
-            [],
-        )?;
-        if opened > 0 {
-            self.c.execute("UPDATE _tidewater_reader_table SET void = 1", [])?;
+        triggers::install_cap(self.c, self.open.database.log_rows_max)?;
+        let made = self.c.execute("INSERT INTO _tidewater_log(seq, tab) VALUES (0, 0) ON CONFLICT DO NOTHING", [])?;
+        if made > 0 {
+            self.c.execute("UPDATE _tidewater_reader SET marks = ''", [])?;
         }
         Ok(())
     }
 
     /// Installs triggers where they are missing, and notes which tables may have changed unseen.
-    fn install(&self, installed: &mut Vec<String>) -> rusqlite::Result<HashMap<i64, usize>> {
+    fn install(&self, installed: &mut Vec<String>) -> rusqlite::Result<BTreeMap<i64, usize>> {
         let c = self.c;
         let stored_cookie: Option<i64> = c.query_row("SELECT cookie FROM _tidewater_control", [], |row| row.get(0))?;
         let vacuumed = stored_cookie.is_some_and(|stored| meta::cookie(c).is_ok_and(|now| now != stored));
-        let mut tabs = HashMap::new();
+        let mut tabs = BTreeMap::new();
         for (at, mapping) in self.mappings.iter().enumerate() {
             let name = &mapping.source.table;
             let Some(details) = schema::details(c, name)? else { continue };
             self.widen(mapping.source.key.len())?;
-            c.execute("INSERT INTO _tidewater_table(name) VALUES (?1) ON CONFLICT DO NOTHING", [name])?;
-            let tab = c.query_row("SELECT id FROM _tidewater_table WHERE name = ?1", [name], |row| row.get(0))?;
+            let tab = meta::table_number(c, name, "")?;
             let made = triggers::install(c, &details, tab)?;
             if made {
                 installed.push(format!("triggers on {name}"));
@@ -391,7 +381,7 @@ impl Begin<'_> {
         Ok(())
     }
 
-    fn follow(&self, tabs: HashMap<i64, usize>, at: &At, marks: &[String]) -> rusqlite::Result<Following> {
+    fn follow(&self, tabs: &BTreeMap<i64, usize>, at: &At, marks: &[String]) -> rusqlite::Result<Following> {
         let (c, reader) = (self.c, self.reader);
         c.execute(
             "INSERT INTO _tidewater_reader(link, target, target_identity, marks, confirmed, seen_at) \
@@ -413,27 +403,23 @@ impl Begin<'_> {
                 (&reader.link, tab),
             )?;
         }
-        let most = i64::try_from(self.open.database.log_rows_max).unwrap_or(i64::MAX / 2);
-        c.execute(
-            "UPDATE _tidewater_control SET cookie = ?2, seq_max = max(?1 + coalesce((SELECT min(confirmed) FROM \
-             _tidewater_reader), 0), (SELECT max(seq) FROM _tidewater_log) + 1)",
-            (most, meta::cookie(c)?),
-        )?;
+        c.execute("UPDATE _tidewater_control SET cookie = ?1", [meta::cookie(c)?])?;
         Ok(Following {
             link: reader.link.clone(),
             mappings: self.mappings.clone(),
-            tabs,
+            tabs: HashMap::new(),
             cookie: meta::cookie(c)?,
             mark: marks[0].clone(),
             confirmed: at.seq,
             idle_at: None,
+            clear_ms: None,
         })
     }
 
-    fn void(&self, following: &Following) -> rusqlite::Result<Vec<usize>> {
+    fn void(&self, tabs: &BTreeMap<i64, usize>) -> rusqlite::Result<Vec<usize>> {
         let mut statement =
             self.c.prepare("SELECT tab FROM _tidewater_reader_table WHERE link = ?1 AND void ORDER BY tab")?;
-        let tabs = statement.query_map([&self.reader.link], |row| row.get::<_, i64>(0))?;
-        tabs.filter_map(|tab| tab.map(|tab| following.tabs.get(&tab).copied()).transpose()).collect()
+        let void = statement.query_map([&self.reader.link], |row| row.get::<_, i64>(0))?;
+        void.filter_map(|tab| tab.map(|tab| tabs.get(&tab).copied()).transpose()).collect()
     }
 }

@@ -5,12 +5,18 @@
 //! else, and go with the connection.
 
 use crate::meta::{self, PREFIX};
+use crate::schema;
 use crate::sql::{as_temporary, quote};
-use crate::{schema, triggers};
+use crate::triggers::{self, Writer};
 use rusqlite::{Connection, OptionalExtension};
 
 /// Makes the temporary triggers anew. An error names a trigger that is not there.
-pub(crate) fn refresh(c: &Connection, link: &str, run_triggers: &[String]) -> rusqlite::Result<Result<(), String>> {
+pub(crate) fn refresh(
+    c: &Connection,
+    link: &str,
+    run_triggers: &[String],
+    log_rows_max: u64,
+) -> rusqlite::Result<Result<(), String>> {
     let old: Vec<String> = c
         .prepare("SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'")?
         .query_map([], |row| row.get(0))?
@@ -19,13 +25,15 @@ pub(crate) fn refresh(c: &Connection, link: &str, run_triggers: &[String]) -> ru
         c.execute_batch(&format!("DROP TRIGGER temp.{}", quote(&name)))?;
     }
     if meta::has_table(c, "_tidewater_reader")? {
-        let followed: Vec<(i64, String)> = c
-            .prepare("SELECT id, name FROM _tidewater_table WHERE id IN (SELECT tab FROM _tidewater_reader_table)")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        c.execute_batch(&triggers::cap(log_rows_max, Writer::Engine).1)?;
+        let followed: Vec<String> = c
+            .prepare("SELECT name FROM _tidewater_table WHERE id IN (SELECT tab FROM _tidewater_reader_table)")?
+            .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        for (tab, name) in followed {
+        for name in followed {
             let Some(details) = schema::details(c, &name)? else { continue };
-            for (_, sql) in triggers::triggers(&details, tab, Some(link)) {
+            let tab = meta::table_number(c, &name, link)?;
+            for (_, sql) in triggers::triggers(&details, tab, Writer::Engine) {
                 c.execute_batch(&sql)?;
             }
         }

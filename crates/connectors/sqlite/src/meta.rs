@@ -14,15 +14,16 @@ pub(crate) const PREFIX: &str = "_tidewater_";
 const CONTROL: &str = "
 CREATE TABLE IF NOT EXISTS _tidewater_control(
   id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, identity TEXT NOT NULL,
-  seq_max INTEGER NOT NULL, cookie INTEGER);";
+  cookie INTEGER);";
 
-// The log always keeps its newest row, so that numbers grow for ever without AUTOINCREMENT's own bookkeeping.
+// The log always keeps its newest entry, so that numbers grow for ever without AUTOINCREMENT's own bookkeeping.
 const SOURCE: &str = "
-CREATE TABLE IF NOT EXISTS _tidewater_log(seq INTEGER PRIMARY KEY, tab INTEGER, via TEXT, at REAL, k1);
-CREATE TABLE IF NOT EXISTS _tidewater_table(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS _tidewater_log(seq INTEGER PRIMARY KEY, tab INTEGER, k1);
+CREATE TABLE IF NOT EXISTS _tidewater_table(
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, via TEXT NOT NULL, UNIQUE (name, via));
 CREATE TABLE IF NOT EXISTS _tidewater_reader(
   link TEXT PRIMARY KEY, target TEXT NOT NULL, target_identity TEXT NOT NULL, marks TEXT NOT NULL,
-  confirmed INTEGER, seen_at TEXT NOT NULL);
+  confirmed INTEGER NOT NULL, seen_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS _tidewater_reader_table(
   link TEXT NOT NULL, tab INTEGER NOT NULL, void INTEGER NOT NULL, PRIMARY KEY (link, tab)) WITHOUT ROWID;";
 
@@ -85,10 +86,18 @@ pub(crate) fn make_target(connection: &Connection, identity: &str) -> rusqlite::
 fn make_control(connection: &Connection, identity: &str) -> rusqlite::Result<()> {
     connection.execute_batch(CONTROL)?;
     connection.execute(
-        "INSERT INTO _tidewater_control(id, format, identity, seq_max) VALUES (1, ?1, ?2, 0) ON CONFLICT DO NOTHING",
+        "INSERT INTO _tidewater_control(id, format, identity) VALUES (1, ?1, ?2) ON CONFLICT DO NOTHING",
         (FORMAT, identity),
     )?;
     Ok(())
+}
+
+/// The number under which a table's writes are logged: those of other programs (`via` is empty), or what the engine
+/// applies, by the link that it came through.
+pub(crate) fn table_number(connection: &Connection, name: &str, via: &str) -> rusqlite::Result<i64> {
+    connection
+        .execute("INSERT INTO _tidewater_table(name, via) VALUES (?1, ?2) ON CONFLICT DO NOTHING", [name, via])?;
+    connection.query_row("SELECT id FROM _tidewater_table WHERE name = ?1 AND via = ?2", [name, via], |row| row.get(0))
 }
 
 /// The number that changes with every change of the schema, and with VACUUM.

@@ -8,6 +8,7 @@ use crate::connection::Open;
 use crate::scan::One;
 use crate::schema;
 use crate::types;
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use std::collections::{HashMap, HashSet};
 use tidewater_core::change::{Change, Key, Mapping, Op, Row, Value};
 use tidewater_core::transport::Budget;
@@ -22,7 +23,6 @@ pub(crate) struct Found {
     /// The last entry that is covered.
     pub(crate) through: i64,
     pub(crate) settled: bool,
-    pub(crate) oldest_ms: Option<i64>,
     pub(crate) left_out: u64,
 }
 
@@ -40,61 +40,76 @@ fn overrun(shown: &str, log_rows_max: u64) -> Error {
         code::POSITION_LOST,
         format!("the change log of {shown} reached its limit of {log_rows_max}"),
     )
-    .meaning("Later changes were not logged; nothing was skipped, the tables are compared instead.")
+    .meaning("Its oldest changes were forgotten; nothing is skipped, the tables are compared instead.")
     .remedy("Nothing to do. Run the sync more often, or raise log_rows_max.")
+}
+
+/// Where the log begins and ends.
+pub(crate) struct Ends {
+    /// The oldest entry that it still has.
+    pub(crate) first: i64,
+    /// The newest; 0 before the first.
+    pub(crate) last: i64,
+    /// False where somebody emptied it.
+    pub(crate) whole: bool,
+}
+
+impl Ends {
+    pub(crate) fn of(c: &Connection) -> rusqlite::Result<Self> {
+        c.prepare_cached(
+            "SELECT (SELECT min(seq) FROM _tidewater_log WHERE seq > 0), (SELECT max(seq) FROM _tidewater_log), \
+             EXISTS (SELECT 1 FROM _tidewater_log WHERE seq = 0)",
+        )?
+        .query_row([], |row| {
+            let (first, last, whole): (Option<i64>, Option<i64>, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Self { first: first.unwrap_or(1), last: last.unwrap_or(0), whole })
+        })
+    }
 }
 
 impl Open {
     /// Looks at the log after `at`.
-    pub(crate) fn look(&self, following: &Following, at: &At, budget: Budget) -> Result<Look> {
+    pub(crate) fn look(&self, following: &mut Following, at: &At, budget: Budget) -> Result<Look> {
         self.read(|c| {
             let sqlite = |e| self.explain(e);
             if crate::meta::cookie(c).map_err(sqlite)? != following.cookie {
                 return Ok(Look::SchemaChanged);
             }
-            let end: (Option<i64>, i64) = c
-                .prepare_cached("SELECT (SELECT max(seq) FROM _tidewater_log), seq_max FROM _tidewater_control")
-                .and_then(|mut s| s.query_row([], |row| Ok((row.get(0)?, row.get(1)?))))
-                .map_err(sqlite)?;
-            match end {
-                (Some(seq), _) if seq == at.seq => return Ok(Look::Nothing),
-                (Some(seq), seq_max) if seq > at.seq && seq < seq_max => {}
-                (Some(seq), _) if seq > at.seq => {
-                    return Err(overrun(&self.database.shown, self.database.log_rows_max));
-                }
-                _ => return Err(crate::capture::restored(&self.database.shown)),
+            let Ends { first, last, whole } = Ends::of(c).map_err(sqlite)?;
+            if !whole || last < at.seq {
+                return Err(crate::capture::restored(&self.database.shown));
             }
-            self.entries(c, following, at, budget, end.0.unwrap_or_default())
+            if last == at.seq {
+                return Ok(Look::Nothing);
+            }
+            if first > at.seq + 1 {
+                return Err(overrun(&self.database.shown, self.database.log_rows_max));
+            }
+            self.entries(c, following, at, budget, last)
         })
     }
 
-    fn entries(
-        &self,
-        c: &rusqlite::Connection,
-        following: &Following,
-        at: &At,
-        budget: Budget,
-        end: i64,
-    ) -> Result<Look> {
+    fn entries(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget, end: i64) -> Result<Look> {
         let sqlite = |e| self.explain(e);
         let width = following.mappings.iter().map(|m| m.source.key.len()).max().unwrap_or(1);
         let keys: Vec<String> = (1..=width).map(|n| format!("k{n}")).collect();
         let sql = format!(
-            "SELECT seq, tab, via, at, {} FROM _tidewater_log WHERE seq > ?1 ORDER BY seq LIMIT {ENTRIES_PER_READ_MAX}",
+            "SELECT seq, tab, {} FROM _tidewater_log WHERE seq > ?1 ORDER BY seq LIMIT {ENTRIES_PER_READ_MAX}",
             keys.join(", ")
         );
         let mut statement = c.prepare_cached(&sql).map_err(sqlite)?;
         let mut rows = statement.query([at.seq]).map_err(sqlite)?;
-        let mut collected = Collected::new(c, &following.mappings);
-        let mut found = Found { changes: vec![], through: at.seq, settled: false, oldest_ms: None, left_out: 0 };
+        let mappings = following.mappings.clone();
+        let mut collected = Collected::new(c, &mappings);
+        let mut found = Found { changes: vec![], through: at.seq, settled: false, left_out: 0 };
         while let Some(row) = rows.next().map_err(sqlite)? {
             if collected.changes.len() >= budget.rows_max || collected.bytes >= budget.bytes_max {
                 break;
             }
-            let entry = entry(row, following).map_err(sqlite)?;
-            if let Some((table, key, at_ms)) = entry {
+            if let Some(table) = table(c, row, following).map_err(sqlite)? {
+                let key = key(row, mappings[table].source.key.len()).map_err(sqlite)?;
                 if key.values().any(|v| v == Value::Null) {
-                    if schema::has_null_keys(c, &following.mappings[table].source).map_err(sqlite)? {
+                    if schema::has_null_keys(c, &mappings[table].source).map_err(sqlite)? {
                         return Ok(Look::SchemaChanged);
                     }
                     // The row was never carried, and is gone.
@@ -102,7 +117,6 @@ impl Open {
                     continue;
                 }
                 collected.add(table, key).map_err(sqlite)?;
-                found.oldest_ms = [found.oldest_ms, at_ms].into_iter().flatten().min();
             }
             found.through = row.get(0).map_err(sqlite)?;
         }
@@ -113,25 +127,31 @@ impl Open {
     }
 }
 
-/// One log entry, if it belongs to this link: the mapping, the key, and when.
-fn entry(row: &rusqlite::Row<'_>, following: &Following) -> rusqlite::Result<Option<(usize, Key, Option<i64>)>> {
+/// The mapping of one log entry, if it belongs to this link.
+fn table(c: &Connection, row: &SqlRow<'_>, following: &mut Following) -> rusqlite::Result<Option<usize>> {
     let Some(tab) = row.get::<_, Option<i64>>(1)? else { return Ok(None) };
-    let Some(table) = following.tabs.get(&tab).copied() else { return Ok(None) };
-    // What came through this very link is known at its other end.
-    if row.get_ref(2)?.as_str_or_null().ok().flatten() == Some(following.link.as_str()) {
-        return Ok(None);
+    if let Some(known) = following.tabs.get(&tab) {
+        return Ok(*known);
     }
-    let parts = following.mappings[table].source.key.len();
-    let key = (0..parts).map(|n| types::column(row, 4 + n)).collect::<rusqlite::Result<Vec<_>>>()?;
-    let at: Option<f64> = row.get(3)?;
-    // Julian days to milliseconds since 1970.
-    let at_ms = at.map(|days| ((days - 2_440_587.5) * 86_400_000.0) as i64);
-    Ok(Some((table, Row::new(key), at_ms)))
+    let found: Option<(String, String)> = c
+        .query_row("SELECT name, via FROM _tidewater_table WHERE id = ?1", [tab], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let of = |name: String| following.mappings.iter().position(|m| m.source.table == name);
+    // What came through this very link is known at its other end.
+    let table = found.filter(|(_, via)| *via != following.link).and_then(|(name, _)| of(name));
+    following.tabs.insert(tab, table);
+    Ok(table)
+}
+
+/// The key of one log entry.
+fn key(row: &SqlRow<'_>, parts: usize) -> rusqlite::Result<Key> {
+    let values = (0..parts).map(|n| types::column(row, 2 + n)).collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(Row::new(values))
 }
 
 /// Changes collected so far, each key once.
 struct Collected<'c, 'm> {
-    connection: &'c rusqlite::Connection,
+    connection: &'c Connection,
     mappings: &'m [Mapping],
     lookups: HashMap<usize, One<'c, 'm>>,
     seen: HashSet<(usize, Key)>,
@@ -140,7 +160,7 @@ struct Collected<'c, 'm> {
 }
 
 impl<'c, 'm> Collected<'c, 'm> {
-    fn new(connection: &'c rusqlite::Connection, mappings: &'m [Mapping]) -> Self {
+    fn new(connection: &'c Connection, mappings: &'m [Mapping]) -> Self {
         let (lookups, seen) = (HashMap::new(), HashSet::new());
         Self { connection, mappings, lookups, seen, changes: vec![], bytes: 0 }
     }

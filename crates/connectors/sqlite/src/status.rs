@@ -89,20 +89,21 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
     if meta::has_table(c, "_tidewater_reader")? {
         status.followers = c
             .prepare(
-                "SELECT link, target, target_identity, seen_at, confirmed, \
-                 (SELECT count(*) FROM _tidewater_log l WHERE l.seq > r.confirmed AND l.tab IN \
-                 (SELECT tab FROM _tidewater_reader_table t WHERE t.link = r.link)) \
+                "SELECT link, target, target_identity, seen_at, \
+                 (SELECT count(*) FROM _tidewater_log l JOIN _tidewater_table t ON t.id = l.tab WHERE l.seq > r.confirmed \
+                 AND t.via <> r.link AND EXISTS (SELECT 1 FROM _tidewater_table a JOIN _tidewater_reader_table f \
+                 ON f.tab = a.id WHERE f.link = r.link AND a.via = '' AND a.name = t.name)), \
+                 (SELECT min(seq) FROM _tidewater_log WHERE seq > 0) > r.confirmed + 1 \
                  FROM _tidewater_reader r ORDER BY target",
             )?
             .query_map([], |row| {
-                let confirmed: Option<i64> = row.get(4)?;
-                let pending: u64 = row.get(5)?;
+                let (pending, forgotten): (u64, Option<bool>) = (row.get(4)?, row.get(5)?);
                 Ok(FollowerStatus {
                     link: row.get(0)?,
                     target: row.get(1)?,
                     target_identity: row.get(2)?,
                     seen_at: row.get(3)?,
-                    pending: confirmed.map(|_| pending),
+                    pending: (forgotten != Some(true)).then_some(pending),
                 })
             })?
             .collect::<Result<_, _>>()?;

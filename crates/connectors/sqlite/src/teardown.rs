@@ -13,14 +13,14 @@ pub(crate) fn source(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
     c.execute("DELETE FROM _tidewater_reader_table WHERE link = ?1", [link])?;
     c.execute("DELETE FROM _tidewater_reader WHERE link = ?1", [link])?;
     let unread: Vec<(i64, String)> = c
-        .prepare("SELECT id, name FROM _tidewater_table WHERE id NOT IN (SELECT tab FROM _tidewater_reader_table)")?
+        .prepare("SELECT id, name FROM _tidewater_table WHERE via = '' AND id NOT IN (SELECT tab FROM _tidewater_reader_table)")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (tab, name) in unread {
         for suffix in ["i", "u", "d", "k", "bi", "bu"] {
             c.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", quote(&format!("{PREFIX}{tab}_{suffix}"))))?;
         }
-        c.execute("DELETE FROM _tidewater_table WHERE id = ?1", [tab])?;
+        c.execute("DELETE FROM _tidewater_table WHERE name = ?1", [&name])?;
         gone.push(format!("triggers on {name}"));
     }
     let readers: i64 = c.query_row("SELECT count(*) FROM _tidewater_reader", [], |row| row.get(0))?;

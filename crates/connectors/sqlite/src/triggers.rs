@@ -1,45 +1,62 @@
 //! The triggers that capture installs: plain SQL that any SQLite library knows, since the application's own runs it.
 //!
 //! They append keys to the log, never values, and name only key and unique columns, so that dropping any other
-//! column does not break on them. Past its cap the log takes no more entries; the engine sees that and compares.
+//! column does not break on them. They call no function and look nothing up: each would cost the application more than
+//! the log entry does. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
 //! Tests: each trap by name in `tests/it/traps.rs`.
 
 use crate::meta::PREFIX;
-use crate::probes::{of_columns, probes};
+use crate::probes::{Probe, of_columns, probes};
 use crate::schema::Details;
-use crate::sql::{list, literal, quote};
-use rusqlite::Connection;
+use crate::sql::{list, quote};
+use rusqlite::{Connection, OptionalExtension};
 use tidewater_core::change::Identity;
 
-/// True while the log may grow. The newest entry is found by one seek.
-const OPEN: &str =
-    "(SELECT seq_max FROM _tidewater_control) > (SELECT seq FROM _tidewater_log ORDER BY seq DESC LIMIT 1)";
+/// The log is cut to its cap once in so many entries, or in an eighth of the cap. A power of two: the test is one
+/// bit operation.
+const CUT_EVERY_MAX: u64 = 1024;
+
+/// The trigger on the log that keeps it bounded.
+const CAP: &str = "_tidewater_cap";
 
 /// A trigger: its name and the statement that makes it.
 pub(crate) type Trigger = (String, String);
 
-/// The triggers of one table. With `via`, temporary ones for the engine's own connection, which log what the
-/// engine applies under the link that it came through.
-pub(crate) fn triggers(details: &Details, tab: i64, via: Option<&str>) -> Vec<Trigger> {
+/// On whose connections triggers fire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// Any program's.
+    Application,
+    /// The engine's own, where the user's triggers are off: temporary triggers, which go with the connection.
+    Engine,
+}
+
+impl Writer {
+    /// `TEMP` or nothing, and the table as such a trigger names it.
+    fn on(self, table: &str) -> (&'static str, String) {
+        match self {
+            Writer::Application => ("", quote(table)),
+            Writer::Engine => ("TEMP ", format!("main.{}", quote(table))),
+        }
+    }
+}
+
+/// The triggers of one table, which log under the number `tab`.
+pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer) -> Vec<Trigger> {
     let table = &details.table;
     let keys: Vec<&str> = table.key.iter().map(String::as_str).collect();
-    let into = format!(
-        "INSERT INTO _tidewater_log(tab, {}at, {})",
-        if via.is_some() { "via, " } else { "" },
-        (1..=keys.len()).map(|n| format!("k{n}")).collect::<Vec<_>>().join(", ")
-    );
-    let fixed = match via {
-        Some(link) => format!("{tab}, {}, julianday('now')", literal(link)),
-        None => format!("{tab}, julianday('now')"),
-    };
-    let log = |row: &str| format!("{into} VALUES ({fixed}, {});", list(&format!("{row}."), keys.iter().copied()));
+    let columns: Vec<String> = (1..=keys.len()).map(|n| format!("k{n}")).collect();
+    let into = format!("INSERT INTO _tidewater_log(tab, {})", columns.join(", "));
+    let log = |row: &str| format!("{into} VALUES ({tab}, {});", list(&format!("{row}."), keys.iter().copied()));
     let probes = probes(details);
+    let from = quote(&table.name);
+    let found = |besides: &str| {
+        let one = |p: &Probe| format!("EXISTS (SELECT 1 FROM {from} WHERE {}{besides})", p.condition);
+        format!(" WHEN {}", probes.iter().map(one).collect::<Vec<_>>().join(" OR "))
+    };
     let probed = |besides: &str| -> String {
         let key = list("", keys.iter().copied());
-        let from = quote(&table.name);
-        let one = |p: &crate::probes::Probe| {
-            format!("{into} SELECT {fixed}, {key} FROM {from} WHERE {}{besides};", p.condition)
-        };
+        let one = |p: &Probe| format!("{into} SELECT {tab}, {key} FROM {from} WHERE {}{besides};", p.condition);
         probes.iter().map(one).collect::<Vec<_>>().join(" ")
     };
     let moved: Vec<String> =
@@ -50,32 +67,52 @@ pub(crate) fn triggers(details: &Details, tab: i64, via: Option<&str>) -> Vec<Tr
     key_columns.extend(aliases);
     let key_columns = list("", key_columns);
     let mut parts = vec![
-        ("i", "AFTER INSERT".to_owned(), OPEN.to_owned(), log("NEW")),
-        ("u", "AFTER UPDATE".to_owned(), OPEN.to_owned(), log("NEW")),
-        ("d", "AFTER DELETE".to_owned(), OPEN.to_owned(), log("OLD")),
-        ("k", format!("AFTER UPDATE OF {key_columns}"), format!("({}) AND {OPEN}", moved.join(" OR ")), log("OLD")),
+        ("i", "AFTER INSERT".to_owned(), String::new(), log("NEW")),
+        ("u", "AFTER UPDATE".to_owned(), String::new(), log("NEW")),
+        ("d", "AFTER DELETE".to_owned(), String::new(), log("OLD")),
+        ("k", format!("AFTER UPDATE OF {key_columns}"), format!(" WHEN {}", moved.join(" OR ")), log("OLD")),
     ];
     if !probes.is_empty() {
         let same: Vec<String> = keys.iter().map(|k| format!("{0} = OLD.{0}", quote(k))).collect();
         let others = format!(" AND NOT ({})", same.join(" AND "));
-        parts.push(("bi", "BEFORE INSERT".to_owned(), OPEN.to_owned(), probed("")));
-        parts.push(("bu", format!("BEFORE UPDATE{}", of_columns(&probes)), OPEN.to_owned(), probed(&others)));
+        parts.push(("bi", "BEFORE INSERT".to_owned(), found(""), probed("")));
+        parts.push(("bu", format!("BEFORE UPDATE{}", of_columns(&probes)), found(&others), probed(&others)));
     }
-    let (temp, on) = match via {
-        Some(_) => ("TEMP ", format!("main.{}", quote(&table.name))),
-        None => ("", quote(&table.name)),
-    };
+    let (temp, on) = writer.on(&table.name);
     let make = |(suffix, event, when, body): (&str, String, String, String)| {
         let name = format!("{PREFIX}{tab}_{suffix}");
-        let sql = format!("CREATE {temp}TRIGGER {} {event} ON {on} WHEN {when} BEGIN {body} END", quote(&name));
+        let sql = format!("CREATE {temp}TRIGGER {} {event} ON {on}{when} BEGIN {body} END", quote(&name));
         (name, sql)
     };
     parts.into_iter().map(make).collect()
 }
 
+/// The trigger that bounds the log at about `rows_max` entries.
+pub(crate) fn cap(rows_max: u64, writer: Writer) -> Trigger {
+    let (temp, on) = writer.on("_tidewater_log");
+    let mask = (rows_max.next_power_of_two() / 8).clamp(1, CUT_EVERY_MAX) - 1;
+    let sql = format!(
+        "CREATE {temp}TRIGGER {CAP} AFTER INSERT ON {on} WHEN NEW.seq & {mask} = 0 \
+         BEGIN DELETE FROM _tidewater_log WHERE seq BETWEEN 1 AND NEW.seq - {rows_max}; END"
+    );
+    (CAP.to_owned(), sql)
+}
+
+/// Brings the log's own trigger to what it should be.
+pub(crate) fn install_cap(connection: &Connection, rows_max: u64) -> rusqlite::Result<()> {
+    let (name, sql) = cap(rows_max, Writer::Application);
+    let there: Option<String> = connection
+        .query_row("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1", [&name], |row| row.get(0))
+        .optional()?;
+    if there.as_ref() != Some(&sql) {
+        connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {name}; {sql}"))?;
+    }
+    Ok(())
+}
+
 /// Brings the triggers on a table to what they should be. Says whether they were not.
 pub(crate) fn install(connection: &Connection, details: &Details, tab: i64) -> rusqlite::Result<bool> {
-    let wanted = triggers(details, tab, None);
+    let wanted = triggers(details, tab, Writer::Application);
     let mut there = on_table(connection, &details.table.name)?;
     there.sort();
     let mut sorted = wanted.clone();

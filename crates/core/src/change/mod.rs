@@ -81,8 +81,9 @@ pub struct Transaction {
     pub position: Position,
     /// Whether the source was consistent at this position.
     pub settled: bool,
-    /// When the oldest change was written at the source, in milliseconds since 1970 UTC, if known.
-    pub oldest_ms: Option<i64>,
+    /// All the changes were written after this time, in milliseconds since 1970 UTC, if known. The lag is at most
+    /// what has passed since.
+    pub after_ms: Option<i64>,
     /// How many values were over the size limit and are carried as NULL.
     pub left_out: u64,
 }

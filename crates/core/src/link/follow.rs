@@ -65,7 +65,7 @@ impl Session<'_> {
     /// Writes one transaction. Where more is waiting, it is read meanwhile.
     async fn apply(&mut self, transaction: Transaction) -> Result<Option<Read>> {
         let after = transaction.position.clone();
-        let (settled, oldest_ms) = (transaction.settled, transaction.oldest_ms);
+        let (settled, after_ms) = (transaction.settled, transaction.after_ms);
         self.report.left_out += transaction.left_out;
         let halted = |change: &Change| matches!(self.phases[change.table], Phase::Halted(_));
         let changes: Vec<Change> = fold([transaction]).into_iter().filter(|c| !halted(c)).collect();
@@ -93,7 +93,7 @@ impl Session<'_> {
         self.report.deletes += written.deletes;
         self.report.journal(&written);
         self.ledger.held.extend(written.held.clone());
-        let lag_ms = oldest_ms.map(|oldest| self.env.clock.now_ms().saturating_sub(oldest).max(0));
+        let lag_ms = after_ms.map(|after| self.env.clock.now_ms().saturating_sub(after).max(0));
         self.event(Event::Applied { written: &written, lag_ms });
         self.throttle(rows as u64).await;
         ahead.transpose()

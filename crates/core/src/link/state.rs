@@ -54,7 +54,7 @@ pub enum Event<'a> {
     Applied {
         /// What the batch did.
         written: &'a Written,
-        /// Milliseconds from the oldest change's write at the source to now, if known.
+        /// At most so many milliseconds from the oldest change's write at the source to now, if known.
         lag_ms: Option<i64>,
     },
     /// Something that a person should know, and that stops nothing.

@@ -34,7 +34,7 @@ fn transactions(changes: Vec<Change>, size: usize) -> Vec<Transaction> {
         changes: changes.to_vec(),
         position: Position(at.to_string()),
         settled: true,
-        oldest_ms: None,
+        after_ms: None,
         left_out: 0,
     };
     changes.chunks(size.max(1)).enumerate().map(transaction).collect()
