@@ -9,7 +9,7 @@ use crate::types::bind;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use std::collections::HashSet;
 use tidewater_core::apply::{Durability, Held, Writer, Written};
-use tidewater_core::change::{Change, Deletes, ForeignKey, Identity, Key, Mapping, Op, Row, Value, View};
+use tidewater_core::change::{Change, Deletes, ForeignKey, Identity, Key, Mapping, Op, Raw, Row, Value, View};
 use tidewater_core::transport::{Batch, Mode, Progress};
 use tidewater_core::{Error, Kind, Result, code};
 
@@ -105,7 +105,7 @@ impl TableWriter {
     /// Deletes a row, or marks it. Says how many rows that were.
     pub(crate) fn delete(&self, c: &Connection, key: &Key) -> rusqlite::Result<u64> {
         let mut statement = c.prepare_cached(&self.delete)?;
-        bind(&mut statement, 1, key.values())?;
+        bind(&mut statement, 1, key.raw())?;
         Ok(statement.raw_execute()? as u64)
     }
 
@@ -116,14 +116,14 @@ impl TableWriter {
             *kept = Some((what, c.prepare_cached(sql)?));
         }
         let Some((_, statement)) = kept else { return Ok(()) };
-        bind(statement, 1, row.values())?;
+        bind(statement, 1, row.raw())?;
         statement.raw_execute().map(drop)
     }
 
     /// Writes the columns that changed. A row that is not there has been deleted since, and its delete follows.
     fn update(&self, c: &Connection, key: &Key, row: &Row) -> rusqlite::Result<()> {
-        let changed: Vec<(usize, Value<'_>)> =
-            row.values().enumerate().filter(|(_, value)| *value != Value::Unchanged).collect();
+        let changed: Vec<(usize, Raw<'_>)> =
+            row.raw().enumerate().filter(|(_, value)| *value != Raw::Other(Value::Unchanged)).collect();
         if changed.is_empty() {
             return Ok(());
         }
@@ -131,13 +131,13 @@ impl TableWriter {
         let name = |at: usize| quote(&view.columns[at].name);
         let set: Vec<String> =
             changed.iter().enumerate().map(|(n, (at, _))| format!("{} = ?{}", name(*at), n + 1)).collect();
-        let first = changed.len() + 1;
+        let parameter = changed.len() + 1;
         let matches: Vec<String> =
-            view.key.iter().enumerate().map(|(n, at)| format!("{} = ?{}", name(*at), first + n)).collect();
+            view.key.iter().enumerate().map(|(n, at)| format!("{} = ?{}", name(*at), parameter + n)).collect();
         let sql = format!("UPDATE {} SET {} WHERE {}", quote(&view.table), set.join(", "), matches.join(" AND "));
         let mut statement = c.prepare_cached(&sql)?;
-        bind(&mut statement, 1, changed.into_iter().map(|(_, value)| value))?;
-        bind(&mut statement, first, key.values())?;
+        let next = bind(&mut statement, 1, changed.into_iter().map(|(_, value)| value))?;
+        bind(&mut statement, next, key.raw())?;
         statement.raw_execute().map(drop)
     }
 }
@@ -295,7 +295,7 @@ impl State {
             Op::Delete => table.delete(c, &change.key).map(|rows| written.deletes += rows),
             Op::Insert(row) | Op::Upsert(row) if batch.mode == Mode::KeepExisting => {
                 let mut statement = c.prepare_cached(&table.insert_missing)?;
-                bind(&mut statement, 1, row.values())?;
+                bind(&mut statement, 1, row.raw())?;
                 statement.raw_execute().map(|rows| match rows {
                     0 => written.kept += 1,
                     _ => written.upserts += 1,
@@ -364,7 +364,7 @@ impl State {
             for fk in &table.foreign_keys {
                 let sql = dangling_sql(&table.unfiltered, fk);
                 let mut statement = c.prepare_cached(&sql)?;
-                bind(&mut statement, 1, change.key.values())?;
+                bind(&mut statement, 1, change.key.raw())?;
                 dangling += u64::from(statement.raw_query().next()?.is_some());
             }
         }

@@ -86,7 +86,7 @@ impl SqliteSource {
             return Err(crate::error::missing(&database.path, &database.shown));
         }
         let open = Open::new(database, access, env)?;
-        Ok(Self { worker: Worker::start(State { open, following: None }), env: env.clone() })
+        Ok(Self { worker: Worker::start("source", State { open, following: None })?, env: env.clone() })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::schema;
 use crate::types;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use std::collections::{HashMap, HashSet};
-use tidewater_core::change::{Change, Key, Mapping, Op, Row, Value};
+use tidewater_core::change::{Change, Key, Mapping, Op, RowBuilder, Value};
 use tidewater_core::transport::Budget;
 use tidewater_core::{Error, Kind, Result, code};
 
@@ -101,13 +101,14 @@ impl Open {
         let mut rows = statement.query([at.seq]).map_err(sqlite)?;
         let mappings = following.mappings.clone();
         let mut collected = Collected::new(c, &mappings);
+        let mut builder = RowBuilder::default();
         let mut found = Found { changes: vec![], through: at.seq, settled: false, left_out: 0 };
         while let Some(row) = rows.next().map_err(sqlite)? {
             if collected.changes.len() >= budget.rows_max || collected.bytes >= budget.bytes_max {
                 break;
             }
             if let Some(table) = table(c, row, following).map_err(sqlite)? {
-                let key = key(row, mappings[table].source.key.len()).map_err(sqlite)?;
+                let key = key(row, mappings[table].source.key.len(), &mut builder).map_err(sqlite)?;
                 if key.values().any(|v| v == Value::Null) {
                     if schema::has_null_keys(c, &mappings[table].source).map_err(sqlite)? {
                         return Ok(Look::SchemaChanged);
@@ -144,9 +145,11 @@ fn table(c: &Connection, row: &SqlRow<'_>, following: &mut Following) -> rusqlit
 }
 
 /// The key of one log entry.
-fn key(row: &SqlRow<'_>, parts: usize) -> rusqlite::Result<Key> {
-    let values = (0..parts).map(|n| types::column(row, 2 + n)).collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(Row::new(values))
+fn key(row: &SqlRow<'_>, parts: usize, builder: &mut RowBuilder) -> rusqlite::Result<Key> {
+    for part in 0..parts {
+        builder.push(&types::column(row, 2 + part)?);
+    }
+    Ok(builder.take())
 }
 
 /// Changes collected so far, each key once.
@@ -177,16 +180,14 @@ impl<'c, 'm> Collected<'c, 'm> {
         let row = lookup.get(&key)?;
         match row {
             None => self.push(table, key, Op::Delete),
+            Some(row) if row.has(&view.key, &key) => self.push(table, key, Op::Upsert(row)),
             Some(row) => {
+                // The database takes the two for one key (a collation, 1 and 1.0); another need not.
+                self.push(table, key, Op::Delete);
                 let actual = row.pick(&view.key);
-                if actual != key {
-                    // The database takes the two for one key (a collation, 1 and 1.0); another need not.
-                    self.push(table, key, Op::Delete);
-                    if !self.seen.insert((table, actual.clone())) {
-                        return Ok(());
-                    }
+                if self.seen.insert((table, actual.clone())) {
+                    self.push(table, actual, Op::Upsert(row));
                 }
-                self.push(table, actual, Op::Upsert(row));
             }
         }
         Ok(())

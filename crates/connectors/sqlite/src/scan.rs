@@ -4,10 +4,10 @@ use crate::connection::Open;
 use crate::sql::{list, quote, visible};
 use crate::types::{bind, limited};
 use rusqlite::{Connection, Row as SqlRow, Statement};
+use tidewater_core::Result;
 use tidewater_core::change::{Key, RangeHash, Row, RowBuilder, RowHash, View};
 use tidewater_core::transport::Budget;
 use tidewater_core::verify::{Chunk, Part, Range};
-use tidewater_core::{Result, change};
 
 /// A part ends after the row that passes this many bytes: rows may be large, and read locks must be short.
 const PART_BYTES_MAX: usize = 16 << 20;
@@ -82,10 +82,7 @@ fn range_sql(view: &View, range: &Range) -> String {
 fn bind_range(statement: &mut Statement<'_>, range: &Range, rows_max: usize) -> rusqlite::Result<()> {
     let mut first = 1;
     for key in [&range.after, &range.through].into_iter().flatten() {
-        let values: Vec<change::Value<'_>> = key.values().collect();
-        let count = values.len();
-        bind(statement, first, values)?;
-        first += count;
+        first = bind(statement, first, key.raw())?;
     }
     statement.raw_bind_parameter(first, i64::try_from(rows_max).unwrap_or(i64::MAX))
 }
@@ -247,7 +244,7 @@ impl<'c, 'v> One<'c, 'v> {
     }
 
     pub(crate) fn get(&mut self, key: &Key) -> rusqlite::Result<Option<Row>> {
-        bind(&mut self.statement, 1, key.values())?;
+        bind(&mut self.statement, 1, key.raw())?;
         let mut rows = self.statement.raw_query();
         let found = match rows.next()? {
             Some(row) => Some(self.reader.row(row, 0)?),

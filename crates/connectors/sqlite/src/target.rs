@@ -43,7 +43,7 @@ impl SqliteTarget {
             held: HashSet::new(),
             chained_at: None,
         };
-        Ok(Self { worker: Worker::start(state) })
+        Ok(Self { worker: Worker::start("target", state)? })
     }
 
     /// Puts back what a run replaced or deleted. Says how many rows.

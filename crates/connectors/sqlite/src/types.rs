@@ -3,7 +3,7 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row as SqlRow, Statement, ToSql};
 use std::borrow::Cow;
-use tidewater_core::change::Value;
+use tidewater_core::change::{Raw, Value};
 
 /// A value as SQLite holds it. Text that is not UTF-8 stays what it is.
 pub(crate) fn value(from: ValueRef<'_>) -> Value<'_> {
@@ -34,34 +34,35 @@ pub(crate) fn limited<'r>(row: &'r SqlRow<'_>, at: usize, max: Option<u64>) -> r
     if max.is_some_and(|max| length > max) { Ok((Value::Null, true)) } else { Ok((value(from), false)) }
 }
 
-struct Bound<'v>(&'v Value<'v>);
+struct Bound<'v>(Raw<'v>);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Value::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-            Value::Bool(v) => ToSqlOutput::Borrowed(ValueRef::Integer(i64::from(*v))),
-            Value::I64(v) => ToSqlOutput::Borrowed(ValueRef::Integer(*v)),
-            Value::F64(v) => ToSqlOutput::Borrowed(ValueRef::Real(*v)),
-            Value::Text(v) | Value::Json(v) => ToSqlOutput::Borrowed(ValueRef::Text(v.as_bytes())),
-            Value::RawText(v) => ToSqlOutput::Borrowed(ValueRef::Text(v)),
-            Value::Bytes(v) => ToSqlOutput::Borrowed(ValueRef::Blob(v)),
-            other => {
+        Ok(ToSqlOutput::Borrowed(match &self.0 {
+            Raw::Null => ValueRef::Null,
+            Raw::I64(v) => ValueRef::Integer(*v),
+            Raw::F64(v) => ValueRef::Real(*v),
+            Raw::Text(v) => ValueRef::Text(v),
+            Raw::Bytes(v) => ValueRef::Blob(v),
+            Raw::Other(Value::Bool(v)) => ValueRef::Integer(i64::from(*v)),
+            Raw::Other(other) => {
                 let what = format!("no SQLite form for {other:?} is defined yet");
                 return Err(rusqlite::Error::ToSqlConversionFailure(what.into()));
             }
-        })
+        }))
     }
 }
 
-/// Binds values to the parameters of a statement, from `first` (1-based) on.
+/// Binds values to the parameters of a statement, from `first` (1-based) on. Says which parameter comes next.
 pub(crate) fn bind<'v>(
     statement: &mut Statement<'_>,
     first: usize,
-    values: impl IntoIterator<Item = Value<'v>>,
-) -> rusqlite::Result<()> {
-    for (at, value) in values.into_iter().enumerate() {
-        statement.raw_bind_parameter(first + at, Bound(&value))?;
+    values: impl IntoIterator<Item = Raw<'v>>,
+) -> rusqlite::Result<usize> {
+    let mut at = first;
+    for value in values {
+        statement.raw_bind_parameter(at, Bound(value))?;
+        at += 1;
     }
-    Ok(())
+    Ok(at)
 }

@@ -92,7 +92,7 @@ fn put_back(c: &Connection, table: &str, names: &[String], keys: &str, old: &Row
         set.join(", ")
     );
     let mut statement = c.prepare_cached(&sql)?;
-    bind(&mut statement, 1, old.values())?;
+    bind(&mut statement, 1, old.raw())?;
     statement.raw_execute().map(drop)
 }
 

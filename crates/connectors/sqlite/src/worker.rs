@@ -15,16 +15,18 @@ pub(crate) struct Worker<S> {
 }
 
 impl<S: Send + 'static> Worker<S> {
-    /// Starts the thread with its state.
-    pub(crate) fn start(mut state: S) -> Self {
+    /// Starts the thread with its state. The name is what debuggers and profilers show.
+    pub(crate) fn start(name: &str, mut state: S) -> Result<Self> {
         // One job is asked for at a time; a second slot keeps a caller that was cancelled from blocking the next.
         let (jobs, mut inbox) = mpsc::channel::<Job<S>>(2);
-        let thread = std::thread::spawn(move || {
+        let work = move || {
             while let Some(job) = inbox.blocking_recv() {
                 job(&mut state);
             }
-        });
-        Self { jobs: Some(jobs), thread: Some(thread) }
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+        let thread = thread.map_err(|e| Error::internal(format!("no thread for a SQLite connection: {e}")))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Runs `job` on the thread and waits for its result.

@@ -169,6 +169,41 @@ fn decode_nested<'a>(input: &mut &'a [u8], depth: usize) -> Result<Value<'a>, De
     })
 }
 
+/// A value as it lies in a row: what is to be handed on as bytes is not looked at again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Raw<'a> {
+    /// SQL NULL.
+    Null,
+    /// A signed integer.
+    I64(i64),
+    /// A binary floating point number.
+    F64(f64),
+    /// Text, UTF-8 or not.
+    Text(&'a [u8]),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// Any other value.
+    Other(Value<'a>),
+}
+
+/// Reads one value from the front of a row, which was checked when it was made, and moves `input` past it.
+pub(super) fn decode_raw<'a>(input: &mut &'a [u8]) -> Result<Raw<'a>, DecodeError> {
+    let Some((tag, rest)) = input.split_first() else { return Err(DecodeError::Truncated) };
+    let whole = *input;
+    *input = rest;
+    Ok(match *tag {
+        tag::NULL => Raw::Null,
+        tag::I64 => Raw::I64(unsigned_zigzag(input)?),
+        tag::F64 => Raw::F64(f64::from_bits(u64::from_le_bytes(array(input)?))),
+        tag::TEXT | tag::RAW_TEXT | tag::JSON => Raw::Text(sized(input)?),
+        tag::BYTES => Raw::Bytes(sized(input)?),
+        _ => {
+            *input = whole;
+            Raw::Other(decode_value(input)?)
+        }
+    })
+}
+
 /// Appends a minimal LEB128 number.
 pub(super) fn varint(mut v: u64, out: &mut Vec<u8>) {
     while v >= 0x80 {

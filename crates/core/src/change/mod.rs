@@ -11,7 +11,7 @@ mod schema;
 mod scope;
 mod value;
 
-pub use encoding::{DecodeError, decode_value, encode_value};
+pub use encoding::{DecodeError, Raw, decode_value, encode_value};
 pub use filter::{BinaryOp, Expr, Filter, FilterError};
 pub use hash::{RangeHash, RowHash};
 pub use row::{Key, Row, RowBuilder};

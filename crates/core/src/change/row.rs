@@ -1,6 +1,6 @@
 //! A row at rest: its values in the canonical encoding, one after the other, in one allocation.
 
-use super::encoding::{DecodeError, decode_value, encode_value};
+use super::encoding::{DecodeError, Raw, decode_raw, decode_value, encode_value};
 use super::hash::RowHash;
 use super::value::Value;
 use std::fmt;
@@ -42,14 +42,39 @@ impl Row {
         std::iter::from_fn(move || if rest.is_empty() { None } else { decode_value(&mut rest).ok() })
     }
 
+    /// The same values, without another look at their texts: for handing them on.
+    pub fn raw(&self) -> impl Iterator<Item = Raw<'_>> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || if rest.is_empty() { None } else { decode_raw(&mut rest).ok() })
+    }
+
     /// The values at `columns` as a row of their own; `columns` in any order.
     #[must_use]
     pub fn pick(&self, columns: &[usize]) -> Row {
         if let [only] = columns {
-            return self.values().nth(*only).into_iter().collect();
+            return Self(self.at(*only).into());
         }
         let values: Vec<Value<'_>> = self.values().collect();
         columns.iter().filter_map(|at| values.get(*at).cloned()).collect()
+    }
+
+    /// Whether the values at `columns` are those of `key`, to the bit: the same as picking them and comparing.
+    pub fn has(&self, columns: &[usize], key: &Key) -> bool {
+        match columns {
+            [only] => self.at(*only) == key.as_bytes(),
+            _ => self.pick(columns) == *key,
+        }
+    }
+
+    /// The encoding of one value; empty where there is none.
+    fn at(&self, column: usize) -> &[u8] {
+        let mut rest = &self.0[..];
+        for _ in 0..column {
+            let _ = decode_raw(&mut rest);
+        }
+        let from = rest;
+        let _ = decode_raw(&mut rest);
+        &from[..from.len() - rest.len()]
     }
 
     /// The hash of the encoding.

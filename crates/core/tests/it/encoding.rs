@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::borrow::Cow;
 use std::fmt::Write;
 use tidewater_core::change::{
-    Decimal, DecodeError, RangeHash, Row, RowBuilder, RowHash, Value, decode_value, encode_value,
+    Decimal, DecodeError, RangeHash, Raw, Row, RowBuilder, RowHash, Value, decode_value, encode_value,
 };
 
 const GOLDEN_VALUES: &str = include_str!("golden/values.txt");
@@ -408,6 +408,38 @@ proptest! {
         let decoded = decode_value(&mut rest);
         prop_assert!(rest.is_empty());
         prop_assert!(decoded.as_ref().is_ok_and(|d| same(d, &canonical(&value))), "{decoded:?}");
+    }
+
+    #[test]
+    fn a_row_has_what_is_picked_from_it(values in vec(any_value(), 1..6), one in any::<usize>(), other in any::<usize>()) {
+        let (one, other) = (one % values.len(), other % values.len());
+        let row = Row::new(values.iter().cloned());
+        for columns in [vec![one], vec![other, one]] {
+            let picked = row.pick(&columns);
+            prop_assert_eq!(&picked, &Row::new(columns.iter().map(|at| values[*at].clone())));
+            prop_assert!(row.has(&columns, &picked));
+        }
+        prop_assert_eq!(row.has(&[one], &row.pick(&[other])), row.pick(&[one]) == row.pick(&[other]));
+    }
+
+    #[test]
+    fn raw_values_are_the_values(values in vec(any_value(), 0..6)) {
+        let row = Row::new(values.iter().cloned());
+        let raw: Vec<Raw<'_>> = row.raw().collect();
+        prop_assert_eq!(raw.len(), values.len());
+        for (raw, value) in raw.into_iter().zip(row.values()) {
+            let agrees = match (raw, value) {
+                (Raw::Null, Value::Null) => true,
+                (Raw::I64(a), Value::I64(b)) => a == b,
+                (Raw::F64(a), Value::F64(b)) => a.to_bits() == b.to_bits(),
+                (Raw::Text(a), Value::Text(b) | Value::Json(b)) => a == b.as_bytes(),
+                (Raw::Text(a), Value::RawText(b)) => a == &b[..],
+                (Raw::Bytes(a), Value::Bytes(b)) => a == &b[..],
+                (Raw::Other(a), b) => same(&a, &b),
+                _ => false,
+            };
+            prop_assert!(agrees, "{row:?}");
+        }
     }
 
     #[test]
