@@ -31,7 +31,7 @@ const PRUNED_MAX: i64 = 20_000;
 
 /// The log is looked at this often at first, and less often while nothing comes.
 const POLL_FIRST: Duration = Duration::from_millis(2);
-const POLL_LAST: Duration = Duration::from_millis(50);
+const POLL_LAST: Duration = Duration::from_millis(20);
 
 /// A place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
