@@ -167,7 +167,7 @@ impl Session<'_> {
         let extra = verdict.differing.iter().any(|d| d.kind == DifferenceKind::Extra);
         let mirror = self.settings.existing == super::Existing::Mirror;
         if extra && !mirror && self.source.count(&mapping.source).await? == 0 {
-            return Err(copy::source_empty(&self.plan.source_name, &self.plan.target_name, &mapping));
+            return Err(copy::source_empty(&self.names.source_name, &self.names.target_name, &mapping));
         }
         Ok(())
     }

@@ -197,7 +197,7 @@ impl Session<'_> {
         {
             return Ok(None);
         }
-        let refusal = source_empty(&self.plan.source_name, &self.plan.target_name, &mapping);
+        let refusal = source_empty(&self.names.source_name, &self.names.target_name, &mapping);
         Ok(Some(refusal.to_string()))
     }
 

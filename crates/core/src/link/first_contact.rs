@@ -87,7 +87,7 @@ impl Session<'_> {
 
     /// The refusal of first contact.
     pub(super) fn refusal(&self, counts: &[Counts]) -> Error {
-        let (source, target) = (&self.plan.source_name, &self.plan.target_name);
+        let (source, target) = (&self.names.source_name, &self.names.target_name);
         let width = counts.iter().map(|c| c.table.chars().count()).max().unwrap_or(0);
         let mut lines: Vec<String> = Vec::new();
         for c in counts.iter().filter(|c| c.collides()) {

@@ -32,7 +32,7 @@ pub(super) struct Session<'a> {
     pub(super) report: &'a mut Report,
     pub(super) source: Box<dyn Source>,
     pub(super) target: Box<dyn Target>,
-    pub(super) plan: Names,
+    pub(super) names: Names,
     pub(super) source_survey: Survey,
     target_survey: Survey,
     pub(super) mappings: Arc<[Mapping]>,
@@ -103,7 +103,7 @@ impl<'a> Session<'a> {
             report,
             source,
             target,
-            plan: names,
+            names,
             source_survey,
             target_survey,
             phases: vec![Phase::Following; mappings.len()],
@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
         self.report.installed.extend(start.installed.clone());
         let lost = match &start.resumed {
             Resumed::Lost(why) => {
-                self.notice(format!("{}: {why}; all tables are compared", self.plan.source_name));
+                self.notice(format!("{}: {why}; all tables are compared", self.names.source_name));
                 true
             }
             Resumed::Fresh | Resumed::At => false,
@@ -184,7 +184,7 @@ impl<'a> Session<'a> {
 
     /// The refusal of a table that the target has in another shape.
     pub(super) fn does_not_fit(&self, mapping: &Mapping, why: &str) -> Error {
-        let what = format!("{}: the table {} does not fit", self.plan.target_name, mapping.target.table);
+        let what = format!("{}: the table {} does not fit", self.names.target_name, mapping.target.table);
         Error::new(Kind::Conflict, code::COLUMNS_DIFFER, what)
             .meaning(why)
             .remedy("Nothing was written. Mend the target's table, or leave the table out with --tables.")
@@ -248,7 +248,7 @@ impl<'a> Session<'a> {
                 None => format!(
                     "{} has no table {table} any more; the target's rows stay. To mend it at the target:\n\
                      \x20 DROP TABLE \"{}\";",
-                    self.plan.source_name,
+                    self.names.source_name,
                     name.replace('"', "\"\"")
                 ),
             };
