@@ -5,9 +5,8 @@ use crate::sql::list;
 use crate::target::State;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
-use tidewater_core::apply::{Held, Ledger, Phase, TableLedger, Writer};
+use tidewater_core::apply::{Existing, Held, Ledger, Phase, TableLedger, Writer};
 use tidewater_core::change::{Key, Position};
-use tidewater_core::link::Existing;
 use tidewater_core::{Error, Kind, Result, code};
 
 /// Reads the ledger of a link, and remembers who writes.

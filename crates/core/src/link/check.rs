@@ -5,7 +5,7 @@
 
 use super::session::Session;
 use super::state::State;
-use super::{Link, Report, copy};
+use super::{Existing, Link, Report, copy};
 use crate::change::{Change, Deletes, Key, Mapping, Op, Row, Value};
 use crate::error::Result;
 use crate::transport::{Batch, Mode, Pace, Progress};
@@ -165,7 +165,7 @@ impl Session<'_> {
     async fn refuse_repair(&mut self, at: usize, verdict: &Verdict) -> Result<()> {
         let mapping = self.mappings[at].clone();
         let extra = verdict.differing.iter().any(|d| d.kind == DifferenceKind::Extra);
-        let mirror = self.settings.existing == super::Existing::Mirror;
+        let mirror = self.settings.existing == Existing::Mirror;
         if extra && !mirror && self.source.count(&mapping.source).await? == 0 {
             return Err(copy::source_empty(&self.names.source_name, &self.names.target_name, &mapping));
         }

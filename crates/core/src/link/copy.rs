@@ -1,10 +1,9 @@
 //! First copies and comparisons: a table at a time, a chunk at a time, each chunk with its progress in the
 //! target's transaction, so that an interruption resumes at the chunk.
 
-use super::first_contact::Existing;
 use super::session::{Outcome, Session};
 use super::state::State;
-use crate::apply::{Phase, Target, Written};
+use crate::apply::{Existing, Phase, Target, Written};
 use crate::change::{Change, Deletes, Key, Mapping, Op, Row};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};

@@ -5,37 +5,6 @@ use crate::change::{Deletes, Mapping};
 use crate::error::{Error, Kind, Result, code};
 use crate::verify::{Comparison, DifferenceKind};
 
-/// What first contact may do to rows that the target has already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Existing {
-    /// Nothing: if any row would change, nothing is written.
-    #[default]
-    Refuse,
-    /// Add missing rows only.
-    Keep,
-    /// The source wins where both have the row; rows only at the target stay.
-    Overwrite,
-    /// As overwrite, and rows only at the target are deleted.
-    Mirror,
-}
-
-impl Existing {
-    /// The word in configuration, flags and ledgers.
-    pub fn word(self) -> &'static str {
-        match self {
-            Existing::Refuse => "refuse",
-            Existing::Keep => "keep",
-            Existing::Overwrite => "overwrite",
-            Existing::Mirror => "mirror",
-        }
-    }
-
-    /// Reads the word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Refuse, Self::Keep, Self::Overwrite, Self::Mirror].into_iter().find(|e| e.word() == word)
-    }
-}
-
 /// What a comparison counted in one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {

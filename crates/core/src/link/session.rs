@@ -1,10 +1,9 @@
 //! One attempt of a link: both ends open, the tables resolved, every table in a known phase.
 
-use super::first_contact::Existing;
 use super::state::{Event, Observer, State};
 use super::throttle::Throttle;
 use super::{Link, Report, Run, Settings};
-use crate::apply::{Ledger, Phase, TableLedger, Target, Writer};
+use crate::apply::{Existing, Ledger, Phase, TableLedger, Target, Writer};
 use crate::capture::{Reader, Resumed, Source, Survey};
 use crate::change::{Mapping, Position, Table};
 use crate::env::Env;
