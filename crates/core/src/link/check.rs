@@ -6,6 +6,7 @@
 use super::session::Session;
 use super::state::State;
 use super::{Existing, Link, Report, copy};
+use crate::apply::Held;
 use crate::change::{Change, Deletes, Key, Mapping, Op, Row, Value};
 use crate::error::Result;
 use crate::transport::{Batch, Mode, Pace, Progress};
@@ -174,37 +175,51 @@ impl Session<'_> {
 
     /// Sends the rows that differ as they stand at the source now, then looks whether more do.
     async fn repair(&mut self, at: usize, verdict: &mut Verdict) -> Result<()> {
-        let mapping = self.mappings[at].clone();
-        let keys: Vec<Key> = verdict.differing.iter().map(|d| d.key.clone()).collect();
-        let mut rest = &keys[..];
-        while !rest.is_empty() {
-            self.check_stop()?;
-            let rows = self.source.fetch(&mapping.source, rest, Pace::BYTES_MAX).await?;
-            let (now, later) = rest.split_at(rows.len().clamp(1, rest.len()));
-            rest = later;
-            let changes = now.iter().zip(rows);
-            let changes = changes.map(|(key, row)| Change {
-                table: at,
-                key: key.clone(),
-                op: row.map_or(Op::Delete, Op::Upsert),
-            });
-            let batch = Batch {
-                changes: changes.collect(),
-                progress: Progress::None,
-                settled: false,
-                mode: Mode::Journal { run: self.report.run.clone() },
-            };
-            let written = self.target.write(batch).await?;
-            self.note_held(&written, false)?;
-            verdict.mended += written.upserts + written.deletes;
-            self.report.journal(&written);
+        let keys: Vec<Key> = verdict.differing.drain(..).map(|d| d.key).collect();
+        let mut held = Vec::new();
+        for keys in keys.chunks(self.budget().rows_max) {
+            held.extend(self.send(at, keys, verdict).await?.into_iter().map(|h| h.key));
         }
-        verdict.differing.clear();
+        // What stood in their way may have been sent since, or stands among them.
+        let held = self.send(at, &held, verdict).await?;
+        self.note_held(held, false)?;
         if verdict.more > 0 {
-            let again = self.verify_one(&mapping).await?;
+            let again = self.verify_one(&self.mappings[at].clone()).await?;
             *verdict = Verdict { mended: verdict.mended, ..again };
         }
         Ok(())
+    }
+
+    /// Sends single rows as they stand at the source now. Says which could not be written.
+    async fn send(&mut self, at: usize, mut keys: &[Key], verdict: &mut Verdict) -> Result<Vec<Held>> {
+        let mut held = Vec::new();
+        while !keys.is_empty() {
+            self.check_stop()?;
+            let (changes, later) = self.current(at, keys).await?;
+            keys = later;
+            let rows = changes.len() as u64;
+            let mode = Mode::Journal { run: self.report.run.clone() };
+            let batch = Batch { changes, progress: Progress::None, settled: false, mode };
+            let written = self.target.write(batch).await?;
+            verdict.mended += written.upserts + written.deletes;
+            self.report.journal(&written);
+            held.extend(written.held);
+            self.throttle(rows).await;
+        }
+        Ok(held)
+    }
+
+    /// The first of these rows as they stand at the source now, as many as fit into one batch; and the keys after.
+    pub(super) async fn current<'k>(&mut self, at: usize, keys: &'k [Key]) -> Result<(Vec<Change>, &'k [Key])> {
+        let view = self.mappings[at].source.clone();
+        let rows = self.source.fetch(&view, keys, Pace::BYTES_MAX).await?;
+        let (now, later) = keys.split_at(rows.len().clamp(1, keys.len()));
+        let changes = now.iter().zip(rows).map(|(key, row)| Change {
+            table: at,
+            key: key.clone(),
+            op: row.map_or(Op::Delete, Op::Upsert),
+        });
+        Ok((changes.collect(), later))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::session::{Outcome, Session};
 use super::state::State;
-use crate::apply::{Existing, Phase, Target, Written};
+use crate::apply::{Existing, Held, Phase, Target, Written};
 use crate::change::{Change, Deletes, Key, Mapping, Op, Row};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
@@ -98,9 +98,9 @@ impl Session<'_> {
             let (written, took) = written?;
             next = read?;
             self.learn(rows, took);
-            self.note_held(&written, ledger)?;
             self.report.copied += written.upserts;
             self.report.journal(&written);
+            self.note_held(written.held, ledger)?;
             done += rows as u64;
             self.progress(&mapping.source.table, done, total.max(done));
             self.throttle(rows as u64).await;
@@ -177,10 +177,10 @@ impl Session<'_> {
                 present.map(|(key, row)| Change { table: at, key, op: Op::Upsert(row) }).collect();
             let count = changes.len() as u64;
             let written = self.target.write(batch(changes)).await?;
-            self.note_held(&written, ledger)?;
             self.report.mended += written.upserts;
             self.report.kept += written.kept;
             self.report.journal(&written);
+            self.note_held(written.held, ledger)?;
             self.throttle(count).await;
         }
         Ok(())
@@ -208,9 +208,10 @@ impl Session<'_> {
         self.target.record(None, &tables).await
     }
 
-    /// Without a ledger a row that cannot be written has no place to be held: then it is an error.
-    pub(super) fn note_held(&mut self, written: &Written, ledger: bool) -> Result<()> {
-        if let (false, Some(held)) = (ledger, written.held.first()) {
+    /// A row that cannot be written is tried again when the tables are followed. Without a ledger it has no place
+    /// to be held: then it is an error.
+    pub(super) fn note_held(&mut self, held: Vec<Held>, ledger: bool) -> Result<()> {
+        if let (false, Some(held)) = (ledger, held.first()) {
             return Err(Error::new(
                 Kind::Data,
                 code::ROW_HELD,
@@ -219,6 +220,7 @@ impl Session<'_> {
             .meaning("The rows before it are there; nothing was replaced without a journal entry.")
             .remedy("Mend the row at the source or the constraint at the target, and run the command again."));
         }
+        self.ledger.held.extend(held);
         Ok(())
     }
 
