@@ -287,8 +287,9 @@ impl State {
         if matches!(change.op, Op::Delete) && mapping.deletes == Deletes::Ignore {
             return Ok(());
         }
-        if let Mode::Journal { run } = &batch.mode {
-            written.journaled += self.journal(c, change, run, link)?;
+        // What is inserted straight replaces nothing: where a row is there, the insert fails.
+        if *resolving || !matches!(change.op, Op::Insert(_)) {
+            written.journaled += self.journal(c, batch, change, link)?;
         }
         let done = match &change.op {
             Op::Delete => table.delete(c, &change.key).map(|rows| written.deletes += rows),
@@ -317,8 +318,9 @@ impl State {
         }
     }
 
-    /// What is about to be replaced or deleted enters the journal first.
-    fn journal(&self, c: &Connection, change: &Change, run: &str, link: &str) -> rusqlite::Result<u64> {
+    /// What is about to be replaced or deleted enters the journal first, where the batch has one.
+    pub(crate) fn journal(&self, c: &Connection, batch: &Batch, change: &Change, link: &str) -> rusqlite::Result<u64> {
+        let Mode::Journal { run } = &batch.mode else { return Ok(0) };
         let view = &self.tables[change.table].unfiltered;
         let Some(old) = One::new(c, view)?.get(&change.key)? else { return Ok(0) };
         let kind = match &change.op {

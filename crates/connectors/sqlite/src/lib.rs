@@ -1,7 +1,7 @@
 //! SQLite as a source and as a target of Tidewater. Other programs may use the database at the same time.
 //!
 //! Who has read one connector finds the way in all: `capture` reads changes, `scan` reads by key,
-//! `apply` writes, `schema` looks, `create` makes tables, `triggers` and `probes` are what capture installs,
+//! `apply` writes (`collisions` and `aside` where unique values are in the way), `schema` looks, `create` makes tables, `triggers` and `probes` are what capture installs,
 //! `meta` is what we keep in the database, `types` turns values over, `lease` keeps two engines apart.
 //!
 //! Architecture invariants: a connection lives on one thread (`worker`); a database file is never
@@ -9,6 +9,7 @@
 //! the rows. Tests: `tests/it/`, where a second process writes with the `sqlite3` shell.
 
 mod apply;
+mod aside;
 mod capture;
 mod chain;
 mod collisions;
