@@ -81,8 +81,9 @@ impl Session<'_> {
         let mapping = self.mappings[at].clone();
         let total = self.source.count(&mapping.source).await?;
         let mut done = if after.is_some() { self.target.count(&mapping.target).await? } else { 0 };
+        let run = self.report.run.clone();
         let chunk = self.source.chunk(&mapping.source, after.as_ref(), self.budget()).await?;
-        let mut next = Some(Copied::new(at, &mapping, chunk, ledger));
+        let mut next = Some(Copied::new(at, &mapping, chunk, (ledger, &run)));
         while let Some(copied) = next.take() {
             self.check_stop()?;
             let Copied { batch, through, left_out } = copied;
@@ -92,7 +93,7 @@ impl Session<'_> {
             let read = async {
                 let Some(key) = &through else { return Ok(None) };
                 let chunk = self.source.chunk(&mapping.source, Some(key), budget).await?;
-                Ok::<_, Error>(Some(Copied::new(at, &mapping, chunk, ledger)))
+                Ok::<_, Error>(Some(Copied::new(at, &mapping, chunk, (ledger, &run))))
             };
             let (read, written) = tokio::join!(read, timed_write(self.env, &mut self.target, batch));
             let (written, took) = written?;
@@ -266,14 +267,15 @@ struct Copied {
 }
 
 impl Copied {
-    fn new(at: usize, mapping: &Mapping, chunk: Chunk, ledger: bool) -> Self {
+    /// The rows are inserts: nothing is there. What another program writes there meanwhile enters the journal.
+    fn new(at: usize, mapping: &Mapping, chunk: Chunk, (ledger, run): (bool, &str)) -> Self {
         let change = |row: Row| Change { table: at, key: row.pick(&mapping.source.key), op: Op::Insert(row) };
         let progress = match ledger {
             true => Progress::Copied { table: at, through: chunk.through.clone() },
             false => Progress::None,
         };
         let changes = chunk.rows.into_iter().map(change).collect();
-        let batch = Batch { changes, progress, settled: false, mode: Mode::Replace };
+        let batch = Batch { changes, progress, settled: false, mode: Mode::Journal { run: run.to_owned() } };
         Self { batch, through: chunk.through, left_out: chunk.left_out }
     }
 }

@@ -3,6 +3,7 @@
 
 mod differential;
 mod given;
+mod ours;
 mod positions;
 mod tables;
 mod traps;
