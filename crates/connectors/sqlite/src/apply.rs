@@ -2,11 +2,12 @@
 
 use crate::collisions;
 use crate::meta;
+use crate::own_ddl;
 use crate::scan::One;
 use crate::sql::{list, quote};
 use crate::target::State;
 use crate::types::bind;
-use rusqlite::{CachedStatement, Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection};
 use std::collections::HashSet;
 use tidewater_core::apply::{Durability, Held, Writer, Written};
 use tidewater_core::change::{Change, Deletes, ForeignKey, Identity, Key, Mapping, Op, Row, Value, View};
@@ -161,7 +162,7 @@ impl State {
             done = self.open.write_or_not(|c| self.attempt(c, batch, &writer, true))?;
         }
         let (written, cookie) = done.ok_or_else(|| Error::internal("a batch was neither written nor refused"))?;
-        self.chained_at = Some(cookie);
+        (self.chained_at, self.seen) = (Some(cookie), Some(cookie));
         if !self.held.is_empty() {
             for change in &batch.changes {
                 self.held.remove(&(self.mappings[change.table].source.table.clone(), change.key.clone()));
@@ -175,7 +176,7 @@ impl State {
     fn attempt(&self, c: &Connection, batch: &Batch, writer: &Writer, resolve: bool) -> Result<Option<(Written, i64)>> {
         let sqlite = |e| self.open.explain(e);
         let cookie = meta::cookie(c).map_err(sqlite)?;
-        self.refuse_renumbered(c, writer, cookie)?;
+        self.refuse_renumbered(cookie, &self.mappings)?;
         if self.chained_at != Some(cookie) {
             let made = crate::chain::refresh(c, &writer.link, &writer.run_triggers).map_err(sqlite)?;
             made.map_err(|name| no_trigger(&name, &self.open.database.shown))?;
@@ -188,32 +189,23 @@ impl State {
                 None => return Ok(None),
             },
         };
-        if meta::has_table(c, "_tidewater_held").map_err(sqlite)? {
+        if crate::ledger::knows(c, &writer.link).map_err(sqlite)? {
             written.released = self.hold(c, batch, &written, &writer.link).map_err(sqlite)?;
         }
         if batch.settled {
             written.dangling = self.dangling(c, batch).map_err(sqlite)?;
         }
+        // The first entry of a journal makes its table.
+        let cookie = own_ddl::known(c, cookie).map_err(sqlite)?;
         Ok(Some((written, cookie)))
     }
 
     /// Tables without a key are written by row number, and a VACUUM of the target gives rows new ones.
-    fn refuse_renumbered(&self, c: &Connection, writer: &Writer, cookie: i64) -> Result<()> {
-        if self.chained_at == Some(cookie) || self.mappings.iter().all(|m| m.identity == Identity::PrimaryKey) {
+    pub(crate) fn refuse_renumbered(&self, cookie: i64, mappings: &[Mapping]) -> Result<()> {
+        if self.seen == Some(cookie) || mappings.iter().all(|m| m.identity == Identity::PrimaryKey) {
             return Ok(());
         }
-        let sqlite = |e| self.open.explain(e);
-        if !meta::has_table(c, "_tidewater_link").map_err(sqlite)? {
-            return Ok(());
-        }
-        let stored: Option<Option<i64>> = c
-            .query_row("SELECT cookie FROM _tidewater_link WHERE link = ?1", [&writer.link], |row| row.get(0))
-            .optional()
-            .map_err(sqlite)?;
-        match stored {
-            Some(stored) if stored != Some(cookie) => Err(elsewhere(&self.open.database.shown)),
-            _ => Ok(()),
-        }
+        Err(elsewhere(&self.open.database.shown))
     }
 
     /// Stores the batch's progress; refuses one that does not follow what is stored.

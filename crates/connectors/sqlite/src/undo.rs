@@ -4,6 +4,7 @@ use crate::aside;
 use crate::connection::Open;
 use crate::ledger::damaged;
 use crate::meta;
+use crate::own_ddl;
 use crate::sql::{list, quote};
 use crate::types::bind;
 use rusqlite::Connection;
@@ -48,6 +49,7 @@ pub(crate) fn restore(open: &Open, run: &str) -> Result<u64> {
         if !meta::has_table(c, "_tidewater_journal").map_err(sqlite)? {
             return Err(no_run(run, &open.database.shown));
         }
+        let cookie = meta::cookie(c).map_err(sqlite)?;
         c.execute_batch("SAVEPOINT rows").map_err(sqlite)?;
         let mut restored = put_all_back(open, c, run, false);
         if matches!(&restored, Err(error) if error.code == code::ROW_HELD) {
@@ -64,6 +66,7 @@ pub(crate) fn restore(open: &Open, run: &str) -> Result<u64> {
         let more = "SELECT EXISTS (SELECT 1 FROM _tidewater_journal)";
         if !c.query_row(more, [], |row| row.get::<_, bool>(0)).map_err(sqlite)? {
             c.execute_batch("DROP TABLE _tidewater_journal").map_err(sqlite)?;
+            own_ddl::known(c, cookie).map_err(sqlite)?;
         }
         Ok(restored)
     })
