@@ -23,7 +23,20 @@ pub(crate) struct TableWriter {
     delete: String,
     /// The target's view without its filter: rows that stand in the way may be ones that the filter hides.
     pub(crate) unfiltered: View,
-    pub(crate) foreign_keys: Vec<ForeignKey>,
+    /// Each finds the row with a key if it refers to a parent that is not there.
+    dangling: Vec<String>,
+}
+
+/// More rows without their parents are not remembered: a source that writes them has no use for a greater count.
+const DANGLING_MAX: usize = 10_000;
+
+/// A batch that was carried out.
+struct Done {
+    written: Written,
+    /// The schema version now.
+    cookie: i64,
+    /// The rows to look at again when the source is consistent.
+    dangling: HashSet<(usize, Key)>,
 }
 
 /// The statement of the row before, and what it is: looking it up again costs as much as a small row.
@@ -60,7 +73,7 @@ pub(crate) type Failed = (usize, String);
 
 impl TableWriter {
     /// The statements for a mapping. `set_key` where an equal key may be spelled otherwise.
-    pub(crate) fn new(mapping: &Mapping, set_key: bool, foreign_keys: Vec<ForeignKey>) -> Self {
+    pub(crate) fn new(mapping: &Mapping, set_key: bool, foreign_keys: &[ForeignKey]) -> Self {
         let view = &mapping.target;
         let names: Vec<&str> = view.columns.iter().map(|c| c.name.as_str()).collect();
         let keys: Vec<&str> = view.key.iter().map(|at| names[*at]).collect();
@@ -98,8 +111,8 @@ impl TableWriter {
                 }
                 None => format!("DELETE FROM {table} WHERE {matches}"),
             },
+            dangling: foreign_keys.iter().map(|fk| dangling_sql(view, fk)).collect(),
             unfiltered: View { filter: None, deleted_when: None, value_bytes_max: None, ..view.clone() },
-            foreign_keys,
         }
     }
 
@@ -161,19 +174,19 @@ impl State {
         if done.is_none() {
             done = self.open.write_or_not(|c| self.attempt(c, batch, &writer, true))?;
         }
-        let (written, cookie) = done.ok_or_else(|| Error::internal("a batch was neither written nor refused"))?;
-        (self.chained_at, self.seen) = (Some(cookie), Some(cookie));
+        let done = done.ok_or_else(|| Error::internal("a batch was neither written nor refused"))?;
+        (self.chained_at, self.seen, self.dangling) = (Some(done.cookie), Some(done.cookie), done.dangling);
         if !self.held.is_empty() {
             for change in &batch.changes {
                 self.held.remove(&(self.mappings[change.table].source.table.clone(), change.key.clone()));
             }
         }
-        self.held.extend(written.held.iter().map(|h| (h.table.clone(), h.key.clone())));
-        Ok(Written { durability: Durability::Durable, ..written })
+        self.held.extend(done.written.held.iter().map(|h| (h.table.clone(), h.key.clone())));
+        Ok(Written { durability: Durability::Durable, ..done.written })
     }
 
     /// Everything that a batch does. `None` where rows failed that were not to be resolved.
-    fn attempt(&self, c: &Connection, batch: &Batch, writer: &Writer, resolve: bool) -> Result<Option<(Written, i64)>> {
+    fn attempt(&self, c: &Connection, batch: &Batch, writer: &Writer, resolve: bool) -> Result<Option<Done>> {
         let sqlite = |e| self.open.explain(e);
         let cookie = meta::cookie(c).map_err(sqlite)?;
         self.refuse_renumbered(cookie, &self.mappings)?;
@@ -192,12 +205,15 @@ impl State {
         if crate::ledger::knows(c, &writer.link).map_err(sqlite)? {
             written.released = self.hold(c, batch, &written, &writer.link).map_err(sqlite)?;
         }
+        let follows = batch.settled || matches!(batch.progress, Progress::Position { .. });
+        let mut dangling = if follows { self.dangling(c, batch).map_err(sqlite)? } else { self.dangling.clone() };
         if batch.settled {
-            written.dangling = self.dangling(c, batch).map_err(sqlite)?;
+            written.dangling = dangling.len() as u64;
+            dangling.clear();
         }
         // The first entry of a journal makes its table.
         let cookie = own_ddl::known(c, cookie).map_err(sqlite)?;
-        Ok(Some((written, cookie)))
+        Ok(Some(Done { written, cookie, dangling }))
     }
 
     /// Tables without a key are written by row number, and a VACUUM of the target gives rows new ones.
@@ -349,16 +365,18 @@ impl State {
         Ok(released)
     }
 
-    /// How many of the rows written refer to a parent that is not there.
-    fn dangling(&self, c: &Connection, batch: &Batch) -> rusqlite::Result<u64> {
-        let mut dangling = 0;
-        for change in batch.changes.iter().filter(|c| !matches!(c.op, Op::Delete)) {
-            let table = &self.tables[change.table];
-            for fk in &table.foreign_keys {
-                let sql = dangling_sql(&table.unfiltered, fk);
-                let mut statement = c.prepare_cached(&sql)?;
-                bind(&mut statement, 1, change.key.values())?;
-                dangling += u64::from(statement.raw_query().next()?.is_some());
+    /// The rows written, by this batch and those before, that refer to a parent that is not there.
+    fn dangling(&self, c: &Connection, batch: &Batch) -> rusqlite::Result<HashSet<(usize, Key)>> {
+        let written = batch.changes.iter().filter(|change| !matches!(change.op, Op::Delete));
+        let written = written.map(|change| (change.table, &change.key));
+        let mut dangling = HashSet::new();
+        for (table, key) in self.dangling.iter().map(|(table, key)| (*table, key)).chain(written) {
+            for sql in &self.tables[table].dangling {
+                let mut statement = c.prepare_cached(sql)?;
+                bind(&mut statement, 1, key.values())?;
+                if dangling.len() < DANGLING_MAX && statement.raw_query().next()?.is_some() {
+                    dangling.insert((table, key.clone()));
+                }
             }
         }
         Ok(dangling)

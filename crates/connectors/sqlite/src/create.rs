@@ -34,6 +34,7 @@ pub(crate) fn prepare(state: &mut State, mappings: Arc<[Mapping]>, tables: &[Tab
     };
     let ((prepared, writers), seen) = if create { open.write(make)? } else { (open.read(fit)?, state.seen) };
     state.seen = seen;
+    state.dangling.clear();
     state.tables = writers;
     state.mappings = mappings;
     Ok(prepared)
@@ -78,7 +79,7 @@ impl Fitting<'_> {
                 Some(details) => self.foreign_keys(details)?,
                 None => vec![],
             };
-            writers.push(TableWriter::new(mapping, set_key, foreign_keys));
+            writers.push(TableWriter::new(mapping, set_key, &foreign_keys));
         }
         Ok((prepared, writers))
     }

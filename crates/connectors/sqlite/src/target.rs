@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) tables: Vec<crate::apply::TableWriter>,
     /// Rows held, as the database has them.
     pub(crate) held: HashSet<(String, Key)>,
+    /// Rows of unsettled batches whose parents were not there yet.
+    pub(crate) dangling: HashSet<(usize, Key)>,
     /// The schema version when the ledger was read, and as we changed it since.
     pub(crate) seen: Option<i64>,
     /// The schema for which the engine's own triggers were made.
@@ -43,6 +45,7 @@ impl SqliteTarget {
             mappings: Arc::new([]),
             tables: vec![],
             held: HashSet::new(),
+            dangling: HashSet::new(),
             seen: None,
             chained_at: None,
         };

@@ -5,6 +5,7 @@ mod differential;
 mod given;
 mod ours;
 mod positions;
+mod references;
 mod tables;
 mod traps;
 mod uniques;

@@ -129,15 +129,3 @@ fn a_row_that_breaks_a_constraint_of_the_target_is_held_and_others_flow() {
     assert!(pair.syncs().held.is_empty());
     pair.same();
 }
-
-#[test]
-fn rows_that_refer_to_nothing_are_counted() {
-    let pair = given(
-        "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(id INTEGER PRIMARY KEY, p INT REFERENCES p);
-         INSERT INTO p VALUES (1); INSERT INTO c VALUES (1,1),(2,NULL);",
-    );
-    let report = pair.follows("INSERT INTO p VALUES (2); INSERT INTO c VALUES (3,2);");
-    assert_eq!(report.dangling, 0);
-    let report = pair.follows("INSERT INTO c VALUES (4,44);");
-    assert_eq!(report.dangling, 1, "as at the source, where nothing checked it");
-}
