@@ -111,7 +111,7 @@ impl Session<'_> {
 
     async fn verify_one(&mut self, mapping: &Mapping) -> Result<Verdict> {
         let mut verdict = Verdict { table: mapping.source.table.clone(), ..Verdict::default() };
-        let total = self.source.count(&mapping.source).await?;
+        let total = self.total(mapping).await?;
         let mut comparison = Comparison::default();
         while let Some(step) = comparison.step(mapping, &mut *self.source, &mut *self.target).await? {
             self.check_stop()?;
@@ -126,7 +126,7 @@ impl Session<'_> {
                     verdict.more += 1;
                 }
             }
-            self.progress(&mapping.source.table, verdict.source_rows, total.max(verdict.source_rows));
+            self.progress(&mapping.source.table, verdict.source_rows, total);
         }
         Ok(verdict)
     }
@@ -167,7 +167,7 @@ impl Session<'_> {
         let mapping = self.mappings[at].clone();
         let extra = verdict.differing.iter().any(|d| d.kind == DifferenceKind::Extra);
         let mirror = self.settings.existing == Existing::Mirror;
-        if extra && !mirror && self.source.count(&mapping.source).await? == 0 {
+        if extra && !mirror && self.source.count(&mapping.source, 1).await? == 0 {
             return Err(copy::source_empty(&self.names.source_name, &self.names.target_name, &mapping));
         }
         Ok(())

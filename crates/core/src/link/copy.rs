@@ -56,7 +56,7 @@ impl Session<'_> {
             if let Some(why) = fit.unfit.get(&at) {
                 return Err(self.does_not_fit(mapping, why));
             }
-            let empty = created || self.target.count(&mapping.target).await? == 0;
+            let empty = created || self.target.count(&mapping.target, 1).await? == 0;
             self.phases[at] = if empty { Phase::Copying(None) } else { Phase::Meeting };
         }
         self.ledger.tables.clear();
@@ -79,8 +79,11 @@ impl Session<'_> {
     /// Copies a table. The next chunk is read while this one is written.
     async fn copy(&mut self, at: usize, after: Option<Key>, ledger: bool) -> Result<()> {
         let mapping = self.mappings[at].clone();
-        let total = self.source.count(&mapping.source).await?;
-        let mut done = if after.is_some() { self.target.count(&mapping.target).await? } else { 0 };
+        let total = self.total(&mapping).await?;
+        let mut done = match (&after, total) {
+            (Some(_), Some(total)) => self.target.count(&mapping.target, total).await?,
+            _ => 0,
+        };
         let run = self.report.run.clone();
         let chunk = self.source.chunk(&mapping.source, after.as_ref(), self.budget()).await?;
         let mut next = Some(Copied::new(at, &mapping, chunk, (ledger, &run)));
@@ -103,7 +106,7 @@ impl Session<'_> {
             self.report.journal(&written);
             self.note_held(written.held, ledger)?;
             done += rows as u64;
-            self.progress(&mapping.source.table, done, total.max(done));
+            self.progress(&mapping.source.table, done, total);
             self.throttle(rows as u64).await;
         }
         self.phases[at] = Phase::Following;
@@ -113,7 +116,7 @@ impl Session<'_> {
     /// Compares a table and mends the target as the policy allows.
     async fn compare(&mut self, at: usize, policy: Policy, ledger: bool) -> Result<()> {
         let mapping = self.mappings[at].clone();
-        let total = self.source.count(&mapping.source).await?;
+        let total = self.total(&mapping).await?;
         let mut comparison = Comparison::default();
         let mut done = 0;
         while let Some(step) = comparison.step(&mapping, &mut *self.source, &mut *self.target).await? {
@@ -121,7 +124,7 @@ impl Session<'_> {
             done += step.source_rows;
             self.report.compared += step.source_rows;
             self.mend(at, &mapping, step.differences, policy, ledger).await?;
-            self.progress(&mapping.source.table, done, total.max(done));
+            self.progress(&mapping.source.table, done, total);
         }
         self.phases[at] = Phase::Following;
         if ledger {
@@ -192,8 +195,8 @@ impl Session<'_> {
         let mapping = self.mappings[at].clone();
         if self.existing() == Existing::Mirror
             || mapping.deletes == Deletes::Ignore
-            || self.source.count(&mapping.source).await? > 0
-            || self.target.count(&mapping.target).await? == 0
+            || self.source.count(&mapping.source, 1).await? > 0
+            || self.target.count(&mapping.target, 1).await? == 0
         {
             return Ok(None);
         }

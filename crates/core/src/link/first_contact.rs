@@ -31,7 +31,7 @@ impl Session<'_> {
     /// Compares one table without writing.
     pub(super) async fn count_differences(&mut self, mapping: &Mapping) -> Result<Counts> {
         let mut counts = Counts { table: mapping.source.table.clone(), ..Counts::default() };
-        let total = self.source.count(&mapping.source).await?;
+        let total = self.total(mapping).await?;
         let mut comparison = Comparison::default();
         let mut done = 0;
         while let Some(step) = comparison.step(mapping, &mut *self.source, &mut *self.target).await? {
@@ -49,7 +49,7 @@ impl Session<'_> {
                 differing_here += u64::from(difference.kind != DifferenceKind::Extra);
             }
             counts.equal += step.source_rows - differing_here;
-            self.progress(&mapping.source.table, done, total.max(done));
+            self.progress(&mapping.source.table, done, total);
         }
         Ok(counts)
     }

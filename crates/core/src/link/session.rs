@@ -14,6 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// Rows are counted up to here before they are read, which takes some ten milliseconds; who copies more sees its
+/// progress without an end. A count of all would hold up the first chunk, and the source's writers where reading
+/// locks them out.
+const COUNTED_MAX: u64 = 200_000;
+
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -171,7 +176,7 @@ impl<'a> Session<'a> {
         }
         Ok(match known {
             None if created => Phase::Copying(None),
-            None if self.target.count(&mapping.target).await? == 0 => Phase::Copying(None),
+            None if self.target.count(&mapping.target, 1).await? == 0 => Phase::Copying(None),
             None => Phase::Meeting,
             Some(ledger) if created && ledger.phase != Phase::Copying(None) => Phase::Comparing,
             Some(TableLedger { phase: Phase::Meeting, .. }) => Phase::Meeting,
@@ -293,8 +298,14 @@ impl<'a> Session<'a> {
         self.observer.on(&self.settings.sync, event);
     }
 
-    pub(super) fn progress(&self, table: &str, done: u64, total: u64) {
-        self.event(Event::Progress { table, done, total });
+    /// How many rows a table of the source has, if that is known soon: nothing waits for a long count.
+    pub(super) async fn total(&mut self, mapping: &Mapping) -> Result<Option<u64>> {
+        let rows = self.source.count(&mapping.source, COUNTED_MAX).await?;
+        Ok((rows < COUNTED_MAX).then_some(rows))
+    }
+
+    pub(super) fn progress(&self, table: &str, done: u64, total: Option<u64>) {
+        self.event(Event::Progress { table, done, total: total.map(|total| total.max(done)) });
     }
 
     pub(super) fn notice(&mut self, text: String) {
