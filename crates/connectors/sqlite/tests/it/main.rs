@@ -3,6 +3,9 @@
 
 mod differential;
 mod given;
+#[path = "../../../../../examples/library/main.rs"]
+#[expect(dead_code, reason = "its main is for the command line")]
+mod library;
 mod ours;
 mod positions;
 mod references;
