@@ -13,14 +13,24 @@ mod output;
 
 use clap::Parser;
 use std::process::ExitCode;
-use tidewater_core::{Error, Kind};
+use tidewater_core::{Error, Kind, code};
 
 fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()) * 2);
+        // Help and the version are asked for; everything else is wrong use.
+        Err(asked) if !asked.use_stderr() => {
+            let _ = asked.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(wrong) => {
+            // What was typed could not be read, but who reads the answer is plain.
+            if std::env::args_os().any(|arg| arg == "--json") {
+                output::failure(&wrong_use(&wrong.render().to_string()), true);
+            } else {
+                let _ = wrong.print();
+            }
+            return ExitCode::from(2);
         }
     };
     if args.verbose > 0 {
@@ -41,6 +51,14 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// A message about wrong use, as facts: what is wrong, a blank line, and what would be right.
+fn wrong_use(said: &str) -> Error {
+    let (what, remedy) = said.trim().split_once("\n\n").unwrap_or((said.trim(), ""));
+    Error::new(Kind::Invalid, code::USAGE, what.strip_prefix("error: ").unwrap_or(what))
+        .meaning("Nothing was read or written.")
+        .remedy(remedy.trim())
 }
 
 /// What an error means for whoever called the command.

@@ -158,6 +158,7 @@ fn stop_signal() -> watch::Receiver<bool> {
                 }
             };
             tokio::select! {
+                biased;
                 _ = tokio::signal::ctrl_c() => {}
                 () = terminated => {}
             }

@@ -38,16 +38,20 @@ impl Progress {
         let _ = self.all.clear();
     }
 
-    fn table(&self, bars: &mut Bars, table: &str, done: u64, total: u64) {
+    fn table(&self, bars: &mut Bars, table: &str, done: u64, total: Option<u64>) {
         let fresh = bars.table.as_ref().is_none_or(|(name, _)| name != table);
         if fresh {
             if let Some((_, bar)) = bars.table.take() {
                 bar.finish_and_clear();
             }
-            let bar = self.all.add(ProgressBar::new(total));
+            let bar = self.all.add(ProgressBar::new(0));
             let verb = if bars.comparing { "compare" } else { "copy" };
-            let style =
-                format!("{verb:>8} {{msg:20}} {{bar:30}} {{human_pos}}/{{human_len}} rows  {{rate}}  {{eta}} left");
+            let style = match total {
+                Some(_) => {
+                    format!("{verb:>8} {{msg:20}} {{bar:30}} {{human_pos}}/{{human_len}} rows  {{rate}}  {{eta}} left")
+                }
+                None => format!("{verb:>8} {{msg:20}} {{human_pos}} rows  {{rate}}"),
+            };
             if let Ok(style) = ProgressStyle::with_template(&style) {
                 bar.set_style(style.progress_chars("█▌ ").with_key("rate", rate));
             }
@@ -55,7 +59,7 @@ impl Progress {
             bars.table = Some((table.to_owned(), bar));
         }
         if let Some((_, bar)) = &bars.table {
-            bar.set_length(total);
+            bar.set_length(total.unwrap_or(done));
             bar.set_position(done);
         }
     }

@@ -216,3 +216,21 @@ fn a_database_of_a_newer_version_is_left_alone() {
     }
     assert_eq!(shop.dump("till.db"), before);
 }
+
+#[test]
+fn wrong_use_is_told_as_json_to_those_who_asked_for_it() {
+    let place = an_empty_place();
+    for (arguments, what) in [
+        ("sync --json --wrong", "unexpected argument '--wrong' found"),
+        ("verify sqlite:a.db --json", "the following required arguments were not provided:\n  <TARGET>"),
+        ("snyc --json", "unrecognized subcommand 'snyc'"),
+    ] {
+        let told = place.tidewater(arguments).exits(2).json();
+        assert_eq!((told["error"].as_str(), told["what"].as_str()), (Some("E0001"), Some(what)), "{told}");
+        assert!(told["remedy"].as_str().is_some_and(|remedy| remedy.contains("Usage: tidewater")), "{told}");
+        assert!(told["meaning"].is_string(), "{told}");
+    }
+    let plain = place.tidewater("sync --wrong").exits(2);
+    assert_eq!(plain.out, "", "for people on standard error");
+    place.tidewater("sync --json --help").exits(0).says("Usage: tidewater sync");
+}

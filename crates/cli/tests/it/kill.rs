@@ -7,17 +7,14 @@ use crate::given::{Place, Running, given, until};
 use rusqlite::Connection;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use tidewater_core::env::Env;
 
-/// SplitMix64: the same seed, the same moments and writes.
-struct Dice(u64);
+/// The same seed, the same moments and writes.
+struct Dice(Env);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
+    fn roll(&self, sides: u64) -> u64 {
+        self.0.random.bits() % sides
     }
 }
 
@@ -33,7 +30,7 @@ const SHOP: &str = "PRAGMA journal_mode = WAL;
     INSERT INTO stock SELECT 'north', id, id FROM parts WHERE id % 3 = 0;";
 
 /// What an application writes, a transaction a line.
-fn writes(dice: &mut Dice) -> String {
+fn writes(dice: &Dice) -> String {
     let mut script = String::from(".timeout 10000\nPRAGMA foreign_keys = ON;\n");
     for _ in 0..60 {
         let (a, b) = (1 + dice.roll(20_500), 1 + dice.roll(20_500));
@@ -102,7 +99,7 @@ fn ahead(place: &Place, target: &str) -> u64 {
 #[test]
 fn the_engine_is_killed_at_random_moments_while_another_program_writes() {
     let seed = 20_261_123;
-    let mut dice = Dice(seed);
+    let dice = Dice(Env::seeded(seed));
     let place = given("");
     place.sql("shop.db", SHOP);
     let (mut target, mut kills) = (String::new(), 0);
@@ -111,7 +108,7 @@ fn the_engine_is_killed_at_random_moments_while_another_program_writes() {
             // A new target: kills in the middle of the first copy, too.
             target = format!("till{round}.db");
         }
-        let mut program = writer(&place, &writes(&mut dice));
+        let mut program = writer(&place, &writes(&dice));
         let arguments = format!("sync sqlite:shop.db sqlite:{target} --watch");
         let engine: Running = place.starts(&arguments);
         let moment = Duration::from_millis(20 + dice.roll(180));

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod config;
+mod examples;
 mod first_contact;
 mod given;
 mod kill;

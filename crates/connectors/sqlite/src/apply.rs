@@ -2,11 +2,12 @@
 
 use crate::collisions;
 use crate::meta;
+use crate::own_ddl;
 use crate::scan::One;
 use crate::sql::{list, quote};
 use crate::target::State;
 use crate::types::bind;
-use rusqlite::{CachedStatement, Connection, OptionalExtension};
+use rusqlite::{CachedStatement, Connection};
 use std::collections::HashSet;
 use tidewater_core::apply::{Durability, Held, Writer, Written};
 use tidewater_core::change::{Change, Deletes, ForeignKey, Identity, Key, Mapping, Op, Raw, Row, Value, View};
@@ -22,7 +23,20 @@ pub(crate) struct TableWriter {
     delete: String,
     /// The target's view without its filter: rows that stand in the way may be ones that the filter hides.
     pub(crate) unfiltered: View,
-    pub(crate) foreign_keys: Vec<ForeignKey>,
+    /// Each finds the row with a key if it refers to a parent that is not there.
+    dangling: Vec<String>,
+}
+
+/// More rows without their parents are not remembered: a source that writes them has no use for a greater count.
+const DANGLING_MAX: usize = 10_000;
+
+/// A batch that was carried out.
+struct Done {
+    written: Written,
+    /// The schema version now.
+    cookie: i64,
+    /// The rows to look at again when the source is consistent.
+    dangling: HashSet<(usize, Key)>,
 }
 
 /// The statement of the row before, and what it is: looking it up again costs as much as a small row.
@@ -59,7 +73,7 @@ pub(crate) type Failed = (usize, String);
 
 impl TableWriter {
     /// The statements for a mapping. `set_key` where an equal key may be spelled otherwise.
-    pub(crate) fn new(mapping: &Mapping, set_key: bool, foreign_keys: Vec<ForeignKey>) -> Self {
+    pub(crate) fn new(mapping: &Mapping, set_key: bool, foreign_keys: &[ForeignKey]) -> Self {
         let view = &mapping.target;
         let names: Vec<&str> = view.columns.iter().map(|c| c.name.as_str()).collect();
         let keys: Vec<&str> = view.key.iter().map(|at| names[*at]).collect();
@@ -97,8 +111,8 @@ impl TableWriter {
                 }
                 None => format!("DELETE FROM {table} WHERE {matches}"),
             },
+            dangling: foreign_keys.iter().map(|fk| dangling_sql(view, fk)).collect(),
             unfiltered: View { filter: None, deleted_when: None, value_bytes_max: None, ..view.clone() },
-            foreign_keys,
         }
     }
 
@@ -160,22 +174,22 @@ impl State {
         if done.is_none() {
             done = self.open.write_or_not(|c| self.attempt(c, batch, &writer, true))?;
         }
-        let (written, cookie) = done.ok_or_else(|| Error::internal("a batch was neither written nor refused"))?;
-        self.chained_at = Some(cookie);
+        let done = done.ok_or_else(|| Error::internal("a batch was neither written nor refused"))?;
+        (self.chained_at, self.seen, self.dangling) = (Some(done.cookie), Some(done.cookie), done.dangling);
         if !self.held.is_empty() {
             for change in &batch.changes {
                 self.held.remove(&(self.mappings[change.table].source.table.clone(), change.key.clone()));
             }
         }
-        self.held.extend(written.held.iter().map(|h| (h.table.clone(), h.key.clone())));
-        Ok(Written { durability: Durability::Durable, ..written })
+        self.held.extend(done.written.held.iter().map(|h| (h.table.clone(), h.key.clone())));
+        Ok(Written { durability: Durability::Durable, ..done.written })
     }
 
     /// Everything that a batch does. `None` where rows failed that were not to be resolved.
-    fn attempt(&self, c: &Connection, batch: &Batch, writer: &Writer, resolve: bool) -> Result<Option<(Written, i64)>> {
+    fn attempt(&self, c: &Connection, batch: &Batch, writer: &Writer, resolve: bool) -> Result<Option<Done>> {
         let sqlite = |e| self.open.explain(e);
         let cookie = meta::cookie(c).map_err(sqlite)?;
-        self.refuse_renumbered(c, writer, cookie)?;
+        self.refuse_renumbered(cookie, &self.mappings)?;
         if self.chained_at != Some(cookie) {
             let made = crate::chain::refresh(c, &writer.link, &writer.run_triggers, self.open.database.log_rows_max)
                 .map_err(sqlite)?;
@@ -189,32 +203,26 @@ impl State {
                 None => return Ok(None),
             },
         };
-        if meta::has_table(c, "_tidewater_held").map_err(sqlite)? {
+        if crate::ledger::knows(c, &writer.link).map_err(sqlite)? {
             written.released = self.hold(c, batch, &written, &writer.link).map_err(sqlite)?;
         }
+        let follows = batch.settled || matches!(batch.progress, Progress::Position { .. });
+        let mut dangling = if follows { self.dangling(c, batch).map_err(sqlite)? } else { self.dangling.clone() };
         if batch.settled {
-            written.dangling = self.dangling(c, batch).map_err(sqlite)?;
+            written.dangling = dangling.len() as u64;
+            dangling.clear();
         }
-        Ok(Some((written, cookie)))
+        // The first entry of a journal makes its table.
+        let cookie = own_ddl::known(c, cookie).map_err(sqlite)?;
+        Ok(Some(Done { written, cookie, dangling }))
     }
 
     /// Tables without a key are written by row number, and a VACUUM of the target gives rows new ones.
-    fn refuse_renumbered(&self, c: &Connection, writer: &Writer, cookie: i64) -> Result<()> {
-        if self.chained_at == Some(cookie) || self.mappings.iter().all(|m| m.identity == Identity::PrimaryKey) {
+    pub(crate) fn refuse_renumbered(&self, cookie: i64, mappings: &[Mapping]) -> Result<()> {
+        if self.seen == Some(cookie) || mappings.iter().all(|m| m.identity == Identity::PrimaryKey) {
             return Ok(());
         }
-        let sqlite = |e| self.open.explain(e);
-        if !meta::has_table(c, "_tidewater_link").map_err(sqlite)? {
-            return Ok(());
-        }
-        let stored: Option<Option<i64>> = c
-            .query_row("SELECT cookie FROM _tidewater_link WHERE link = ?1", [&writer.link], |row| row.get(0))
-            .optional()
-            .map_err(sqlite)?;
-        match stored {
-            Some(stored) if stored != Some(cookie) => Err(elsewhere(&self.open.database.shown)),
-            _ => Ok(()),
-        }
+        Err(elsewhere(&self.open.database.shown))
     }
 
     /// Stores the batch's progress; refuses one that does not follow what is stored.
@@ -288,8 +296,9 @@ impl State {
         if matches!(change.op, Op::Delete) && mapping.deletes == Deletes::Ignore {
             return Ok(());
         }
-        if let Mode::Journal { run } = &batch.mode {
-            written.journaled += self.journal(c, change, run, link)?;
+        // What is inserted straight replaces nothing: where a row is there, the insert fails.
+        if *resolving || !matches!(change.op, Op::Insert(_)) {
+            written.journaled += self.journal(c, batch, change, link)?;
         }
         let done = match &change.op {
             Op::Delete => table.delete(c, &change.key).map(|rows| written.deletes += rows),
@@ -318,8 +327,9 @@ impl State {
         }
     }
 
-    /// What is about to be replaced or deleted enters the journal first.
-    fn journal(&self, c: &Connection, change: &Change, run: &str, link: &str) -> rusqlite::Result<u64> {
+    /// What is about to be replaced or deleted enters the journal first, where the batch has one.
+    pub(crate) fn journal(&self, c: &Connection, batch: &Batch, change: &Change, link: &str) -> rusqlite::Result<u64> {
+        let Mode::Journal { run } = &batch.mode else { return Ok(0) };
         let view = &self.tables[change.table].unfiltered;
         let Some(old) = One::new(c, view)?.get(&change.key)? else { return Ok(0) };
         let kind = match &change.op {
@@ -356,16 +366,18 @@ impl State {
         Ok(released)
     }
 
-    /// How many of the rows written refer to a parent that is not there.
-    fn dangling(&self, c: &Connection, batch: &Batch) -> rusqlite::Result<u64> {
-        let mut dangling = 0;
-        for change in batch.changes.iter().filter(|c| !matches!(c.op, Op::Delete)) {
-            let table = &self.tables[change.table];
-            for fk in &table.foreign_keys {
-                let sql = dangling_sql(&table.unfiltered, fk);
-                let mut statement = c.prepare_cached(&sql)?;
-                bind(&mut statement, 1, change.key.raw())?;
-                dangling += u64::from(statement.raw_query().next()?.is_some());
+    /// The rows written, by this batch and those before, that refer to a parent that is not there.
+    fn dangling(&self, c: &Connection, batch: &Batch) -> rusqlite::Result<HashSet<(usize, Key)>> {
+        let written = batch.changes.iter().filter(|change| !matches!(change.op, Op::Delete));
+        let written = written.map(|change| (change.table, &change.key));
+        let mut dangling = HashSet::new();
+        for (table, key) in self.dangling.iter().map(|(table, key)| (*table, key)).chain(written) {
+            for sql in &self.tables[table].dangling {
+                let mut statement = c.prepare_cached(sql)?;
+                bind(&mut statement, 1, key.raw())?;
+                if dangling.len() < DANGLING_MAX && statement.raw_query().next()?.is_some() {
+                    dangling.insert((table, key.clone()));
+                }
             }
         }
         Ok(dangling)

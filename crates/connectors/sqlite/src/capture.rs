@@ -103,9 +103,9 @@ impl Scan for SqliteSource {
         self.worker.call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e)))).await
     }
 
-    async fn count(&mut self, view: &View) -> Result<u64> {
+    async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64> {
         let view = view.clone();
-        self.worker.call(move |s| s.open.count(&view)).await
+        self.worker.call(move |s| s.open.count(&view, rows_max)).await
     }
 
     async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {

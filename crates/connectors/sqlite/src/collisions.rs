@@ -1,10 +1,11 @@
 //! Batches in which unique values stand in each other's way.
 //!
-//! Two rows that swapped a unique value cannot be written one after the other. So the rows of the batch are
-//! deleted and inserted again. A row that fails even then is taken out of the batch, keeps what the target has,
+//! Two rows that swapped a unique value cannot be written one after the other. So the rows of the batch are taken
+//! away (into the journal first, where there is one) and inserted again. A row that fails even then is taken out of the batch, keeps what the target has,
 //! and is held: the row in its way may arrive later, and if it belongs to the target alone, a person must know.
 
 use crate::apply::{Failed, Outcome};
+use crate::aside;
 use crate::target::State;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -43,13 +44,25 @@ fn round(
     for (at, _) in rows().filter(|(_, change)| matches!(change.op, Op::Delete)) {
         state.one(c, batch, at, link, &mut outcome)?;
     }
-    // Rows that stay as they are must not be deleted first, and marked rows are not gone.
-    let reinsert = |table: usize| batch.mode == Mode::Replace && state.mappings[table].deletes == Deletes::Apply;
-    for (_, change) in rows().filter(|(_, c)| matches!(c.op, Op::Insert(_) | Op::Upsert(_)) && reinsert(c.table)) {
-        state.tables[change.table].delete(c, &change.key)?;
+    // Rows that stay as they are must not be taken away, and marked rows are not gone.
+    let replaces = batch.mode != Mode::KeepExisting;
+    let again = |table: usize| replaces && state.mappings[table].deletes == Deletes::Apply;
+    let mut taken = Vec::new();
+    for (at, change) in rows().filter(|(_, c)| matches!(c.op, Op::Insert(_) | Op::Upsert(_)) && again(c.table)) {
+        outcome.written.journaled += state.journal(c, batch, change, link)?;
+        let aside = aside::take(c, &state.tables[change.table].unfiltered, &change.key)?;
+        taken.extend(aside.map(|aside| (at, aside)));
     }
     for (at, _) in rows().filter(|(_, change)| !matches!(change.op, Op::Delete)) {
         state.one(c, batch, at, link, &mut outcome)?;
+    }
+    for (at, aside) in taken {
+        match aside.give_back(c) {
+            Err(error) if crate::error::is_rows_fault(&error) => {
+                outcome.failed.push((at, crate::error::said(&error)));
+            }
+            done => done?,
+        }
     }
     Ok((outcome.written, outcome.failed))
 }

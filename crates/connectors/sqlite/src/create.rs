@@ -3,6 +3,7 @@
 
 use crate::apply::TableWriter;
 use crate::meta;
+use crate::own_ddl;
 use crate::schema::{self, Details};
 use crate::sql::{list, literal, quote, tokens};
 use crate::target::State;
@@ -22,11 +23,18 @@ pub(crate) fn prepare(state: &mut State, mappings: Arc<[Mapping]>, tables: &[Tab
         // A file of our own making: readers and the engine do not block each other in this mode.
         open.connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
     }
-    let work = |c: &Connection| {
+    let fit = |c: &Connection| {
         let fitting = Fitting { c, writer: state.writer.as_ref(), create };
         fitting.all(&mappings, tables).map_err(sqlite)
     };
-    let (prepared, writers) = if create { open.write(work)? } else { open.read(work)? };
+    let make = |c: &Connection| {
+        let before = meta::cookie(c).map_err(sqlite)?;
+        state.refuse_renumbered(before, &mappings)?;
+        Ok((fit(c)?, Some(own_ddl::known(c, before).map_err(sqlite)?)))
+    };
+    let ((prepared, writers), seen) = if create { open.write(make)? } else { (open.read(fit)?, state.seen) };
+    state.seen = seen;
+    state.dangling.clear();
     state.tables = writers;
     state.mappings = mappings;
     Ok(prepared)
@@ -71,7 +79,7 @@ impl Fitting<'_> {
                 Some(details) => self.foreign_keys(details)?,
                 None => vec![],
             };
-            writers.push(TableWriter::new(mapping, set_key, foreign_keys));
+            writers.push(TableWriter::new(mapping, set_key, &foreign_keys));
         }
         Ok((prepared, writers))
     }

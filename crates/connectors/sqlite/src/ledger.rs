@@ -1,30 +1,35 @@
 //! What a target keeps about a link: its position, where each table stands, and the rows it holds back.
 
 use crate::meta;
+use crate::own_ddl;
 use crate::sql::list;
 use crate::target::State;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
-use tidewater_core::apply::{Held, Ledger, Phase, TableLedger, Writer};
+use tidewater_core::apply::{Existing, Held, Ledger, Phase, TableLedger, Writer};
 use tidewater_core::change::{Key, Position};
-use tidewater_core::link::Existing;
 use tidewater_core::{Error, Kind, Result, code};
 
 /// Reads the ledger of a link, and remembers who writes.
 pub(crate) fn read(state: &mut State, writer: Writer) -> Result<Ledger> {
     let open = &state.open;
-    let ledger = open.read(|c| {
-        if !meta::has_table(c, "_tidewater_link").map_err(|e| open.explain(e))? {
-            return Ok(Ledger { existing: writer.existing, ..Ledger::default() });
-        }
-        stored(c, &writer).map_err(|e| open.explain(e))?
+    let (ledger, cookie) = open.read(|c| {
+        let sqlite = |e| open.explain(e);
+        let cookie = meta::cookie(c).map_err(sqlite)?;
+        let ledger = match meta::has_table(c, "_tidewater_link").map_err(sqlite)? {
+            true => stored(c, &writer, cookie).map_err(sqlite)??,
+            false => Ledger { existing: writer.existing, ..Ledger::default() },
+        };
+        Ok((ledger, cookie))
     })?;
     state.held = ledger.held.iter().map(|h| (h.table.clone(), h.key.clone())).collect();
     state.writer = Some(writer);
+    // Read again by the same session, it must not hide what happened since.
+    state.seen.get_or_insert(cookie);
     Ok(ledger)
 }
 
-fn stored(c: &Connection, writer: &Writer) -> rusqlite::Result<Result<Ledger>> {
+fn stored(c: &Connection, writer: &Writer, now: i64) -> rusqlite::Result<Result<Ledger>> {
     let mut ledger = Ledger { existing: writer.existing, ..Ledger::default() };
     let row: Option<(Option<String>, String, Option<i64>)> = c
         .query_row("SELECT position, existing, cookie FROM _tidewater_link WHERE link = ?1", [&writer.link], |row| {
@@ -32,7 +37,7 @@ fn stored(c: &Connection, writer: &Writer) -> rusqlite::Result<Result<Ledger>> {
         })
         .optional()?;
     let Some((position, existing, cookie)) = row else { return Ok(Ok(ledger)) };
-    let vacuumed = cookie != Some(meta::cookie(c)?);
+    let vacuumed = cookie != Some(now);
     ledger.position = position.map(Position);
     ledger.existing = Existing::from_word(&existing).unwrap_or_default();
     let mut statement =
@@ -66,6 +71,15 @@ fn stored(c: &Connection, writer: &Writer) -> rusqlite::Result<Result<Ledger>> {
         }
     }
     Ok(Ok(ledger))
+}
+
+/// Whether a link is recorded here: without that its held rows would belong to nobody.
+pub(crate) fn knows(c: &Connection, link: &str) -> rusqlite::Result<bool> {
+    if !meta::has_table(c, "_tidewater_link")? {
+        return Ok(false);
+    }
+    c.prepare_cached("SELECT EXISTS (SELECT 1 FROM _tidewater_link WHERE link = ?1)")?
+        .query_row([link], |row| row.get(0))
 }
 
 /// Whether a table has a primary key.
@@ -111,9 +125,12 @@ pub(crate) fn record(
 ) -> Result<()> {
     let Some(writer) = &state.writer else { return Err(Error::internal("record before ledger")) };
     let (open, mappings) = (&state.open, &state.mappings);
-    open.write(|c| {
-        let work = || -> rusqlite::Result<()> {
+    let seen = open.write(|c| {
+        let before = meta::cookie(c).map_err(|e| open.explain(e))?;
+        state.refuse_renumbered(before, mappings)?;
+        let work = || -> rusqlite::Result<i64> {
             meta::make_target(c, &open.identity)?;
+            let cookie = own_ddl::known(c, before)?;
             c.execute(
                 "INSERT INTO _tidewater_link(link, source, source_identity, existing, position, updated_at, cookie) \
                  VALUES (?1, ?2, ?3, ?4, ?5, datetime('now'), ?6) ON CONFLICT (link) DO UPDATE SET \
@@ -125,7 +142,7 @@ pub(crate) fn record(
                     &writer.source_identity,
                     writer.existing.word(),
                     position.map(|p| &p.0),
-                    meta::cookie(c)?,
+                    cookie,
                 ),
             )?;
             for (name, table) in tables {
@@ -142,10 +159,12 @@ pub(crate) fn record(
                     (&writer.link, name, target, &table.digest, phase, through, reason, columns),
                 )?;
             }
-            Ok(())
+            Ok(cookie)
         };
         work().map_err(|e| open.explain(e))
-    })
+    })?;
+    state.seen = Some(seen);
+    Ok(())
 }
 
 /// A phase as it is stored.

@@ -1,14 +1,16 @@
 //! SQLite as a source and as a target of Tidewater. Other programs may use the database at the same time.
 //!
-//! Who has read one connector finds the way in all: `capture` reads changes, `scan` reads by key,
-//! `apply` writes, `schema` looks, `create` makes tables, `triggers` and `probes` are what capture installs,
-//! `meta` is what we keep in the database, `types` turns values over, `lease` keeps two engines apart.
+//! Who has read one connector finds the way in all: `capture` reads changes, `scan` reads by key, `apply` writes
+//! (`collisions` and `aside` where unique values are in the way), `schema` looks, `create` makes tables, `triggers`
+//! and `probes` are what capture installs, `meta` is what we keep in the database, `own_ddl` tells our changes of a
+//! schema from others', `types` turns values over, `lease` keeps two engines apart.
 //!
 //! Architecture invariants: a connection lives on one thread (`worker`); a database file is never
 //! opened by other means than SQLite; no write lock is held for longer than a batch; positions are stored with
 //! the rows. Tests: `tests/it/`, where a second process writes with the `sqlite3` shell.
 
 mod apply;
+mod aside;
 mod capture;
 mod chain;
 mod collisions;
@@ -18,6 +20,7 @@ mod error;
 mod lease;
 mod ledger;
 mod meta;
+mod own_ddl;
 mod probes;
 mod read;
 mod scan;

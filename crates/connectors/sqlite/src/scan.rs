@@ -88,15 +88,16 @@ fn bind_range(statement: &mut Statement<'_>, range: &Range, rows_max: usize) -> 
 }
 
 impl Open {
-    /// How many rows the view sees.
-    pub(crate) fn count(&self, view: &View) -> Result<u64> {
+    /// How many rows the view sees, counted no further than `rows_max`.
+    pub(crate) fn count(&self, view: &View, rows_max: u64) -> Result<u64> {
         self.read(|c| {
             if !self.has(&view.table)? {
                 return Ok(0);
             }
             let condition = visible(view.filter.as_ref(), view.deleted_when.as_ref());
-            let sql = format!("SELECT count(*) FROM {} WHERE {condition}", quote(&view.table));
-            c.query_row(&sql, [], |row| row.get(0)).map_err(|e| self.explain(e))
+            let most = i64::try_from(rows_max).unwrap_or(i64::MAX);
+            let rows = format!("SELECT 1 FROM {} WHERE {condition} LIMIT {most}", quote(&view.table));
+            c.query_row(&format!("SELECT count(*) FROM ({rows})"), [], |row| row.get(0)).map_err(|e| self.explain(e))
         })
     }
 

@@ -23,6 +23,10 @@ pub(crate) struct State {
     pub(crate) tables: Vec<crate::apply::TableWriter>,
     /// Rows held, as the database has them.
     pub(crate) held: HashSet<(String, Key)>,
+    /// Rows of unsettled batches whose parents were not there yet.
+    pub(crate) dangling: HashSet<(usize, Key)>,
+    /// The schema version when the ledger was read, and as we changed it since.
+    pub(crate) seen: Option<i64>,
     /// The schema for which the engine's own triggers were made.
     pub(crate) chained_at: Option<i64>,
 }
@@ -41,6 +45,8 @@ impl SqliteTarget {
             mappings: Arc::new([]),
             tables: vec![],
             held: HashSet::new(),
+            dangling: HashSet::new(),
+            seen: None,
             chained_at: None,
         };
         Ok(Self { worker: Worker::start("target", state)? })
@@ -59,9 +65,9 @@ impl Scan for SqliteTarget {
         self.worker.call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e)))).await
     }
 
-    async fn count(&mut self, view: &View) -> Result<u64> {
+    async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64> {
         let view = view.clone();
-        self.worker.call(move |s| s.open.count(&view)).await
+        self.worker.call(move |s| s.open.count(&view, rows_max)).await
     }
 
     async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {

@@ -1,6 +1,7 @@
 //! Taking out what we put into a database. The user's rows stay.
 
 use crate::meta::{self, PREFIX, SOURCE_TABLES, TARGET_TABLES};
+use crate::own_ddl;
 use crate::sql::quote;
 use rusqlite::Connection;
 
@@ -10,6 +11,7 @@ pub(crate) fn source(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
     if !meta::has_table(c, "_tidewater_reader")? {
         return Ok(gone);
     }
+    let cookie = meta::cookie(c)?;
     c.execute("DELETE FROM _tidewater_reader_table WHERE link = ?1", [link])?;
     c.execute("DELETE FROM _tidewater_reader WHERE link = ?1", [link])?;
     let unread: Vec<(i64, String)> = c
@@ -29,10 +31,9 @@ pub(crate) fn source(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
         gone.push("the change log".to_owned());
     } else {
         gone.push("its place in the change log".to_owned());
-        // The log's limit followed the slowest reader, which may have been this one.
-        c.execute("UPDATE _tidewater_control SET cookie = ?1", [meta::cookie(c)?])?;
     }
     last_leaves(c)?;
+    own_ddl::known(c, cookie)?;
     Ok(gone)
 }
 
@@ -45,8 +46,13 @@ pub(crate) fn target(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
         }
         return Ok(gone);
     }
+    let cookie = meta::cookie(c)?;
+    // What another link writes, too, stays protected.
     let tables: Vec<String> = c
-        .prepare("SELECT target FROM _tidewater_link_table WHERE link = ?1")?
+        .prepare(
+            "SELECT target FROM _tidewater_link_table t WHERE link = ?1 AND NOT EXISTS (SELECT 1 FROM \
+             _tidewater_link_table o WHERE o.link <> t.link AND o.target = t.target COLLATE NOCASE)",
+        )?
         .query_map([link], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for table in tables {
@@ -65,6 +71,7 @@ pub(crate) fn target(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
         gone.push("its position and held rows".to_owned());
     }
     last_leaves(c)?;
+    own_ddl::known(c, cookie)?;
     Ok(gone)
 }
 

@@ -1,12 +1,14 @@
 //! The journal of rows that a comparison replaced or deleted, and putting them back.
 
+use crate::aside;
 use crate::connection::Open;
 use crate::ledger::damaged;
 use crate::meta;
+use crate::own_ddl;
 use crate::sql::{list, quote};
 use crate::types::bind;
 use rusqlite::Connection;
-use tidewater_core::change::{Key, Row, View};
+use tidewater_core::change::{Key, Row, View, ViewColumn};
 use tidewater_core::{Error, Kind, Result, code};
 
 /// Enters a row, in the transaction that replaces or deletes it.
@@ -47,48 +49,86 @@ pub(crate) fn restore(open: &Open, run: &str) -> Result<u64> {
         if !meta::has_table(c, "_tidewater_journal").map_err(sqlite)? {
             return Err(no_run(run, &open.database.shown));
         }
-        let mut statement = c
-            .prepare("SELECT target, columns, key_columns, row FROM _tidewater_journal WHERE run = ?1 ORDER BY id DESC")
-            .map_err(sqlite)?;
-        let mut rows = statement.query([run]).map_err(sqlite)?;
-        let mut restored = 0;
-        while let Some(row) = rows.next().map_err(sqlite)? {
-            let text = |at: usize| row.get::<_, String>(at).map_err(|e| open.explain(e));
-            let (target, columns, key_columns) = (text(0)?, text(1)?, text(2)?);
-            let bytes: Vec<u8> = row.get(3).map_err(sqlite)?;
-            let names = crate::sql::tokens(&columns);
-            let names: Vec<String> = names.iter().filter(|t| t.text != ",").map(crate::sql::Token::name).collect();
-            let old = Row::from_bytes(&bytes, names.len()).map_err(|e| damaged(&e))?;
-            put_back(c, &target, &names, &key_columns, &old).map_err(|error| {
-                match crate::error::is_rows_fault(&error) {
-                    true => in_the_way(&target, &crate::error::said(&error)),
-                    false => open.explain(error),
-                }
-            })?;
-            restored += 1;
+        let cookie = meta::cookie(c).map_err(sqlite)?;
+        c.execute_batch("SAVEPOINT rows").map_err(sqlite)?;
+        let mut restored = put_all_back(open, c, run, false);
+        if matches!(&restored, Err(error) if error.code == code::ROW_HELD) {
+            // Rows of the run may stand in each other's way: they all go first.
+            c.execute_batch("ROLLBACK TO rows").map_err(sqlite)?;
+            restored = put_all_back(open, c, run, true);
         }
+        let restored = restored?;
+        c.execute_batch("RELEASE rows").map_err(sqlite)?;
         if restored == 0 {
             return Err(no_run(run, &open.database.shown));
         }
-        drop(rows);
-        drop(statement);
         c.execute("DELETE FROM _tidewater_journal WHERE run = ?1", [run]).map_err(sqlite)?;
         let more = "SELECT EXISTS (SELECT 1 FROM _tidewater_journal)";
         if !c.query_row(more, [], |row| row.get::<_, bool>(0)).map_err(sqlite)? {
             c.execute_batch("DROP TABLE _tidewater_journal").map_err(sqlite)?;
+            own_ddl::known(c, cookie).map_err(sqlite)?;
         }
         Ok(restored)
     })
 }
 
-fn put_back(c: &Connection, table: &str, names: &[String], keys: &str, old: &Row) -> rusqlite::Result<()> {
-    let parameters: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
-    let set: Vec<String> = names.iter().map(|n| format!("{0} = excluded.{0}", quote(n))).collect();
+/// Puts back every row of a run; with `away`, when all of them have been taken away.
+fn put_all_back(open: &Open, c: &Connection, run: &str, away: bool) -> Result<u64> {
+    let fault = |error, table: &str| match crate::error::is_rows_fault(&error) {
+        true => in_the_way(table, &crate::error::said(&error)),
+        false => open.explain(error),
+    };
+    let mut taken = Vec::new();
+    if away {
+        each(open, c, run, |view, old| {
+            let aside = aside::take(c, view, &old.pick(&view.key)).map_err(|e| open.explain(e))?;
+            taken.extend(aside);
+            Ok(())
+        })?;
+    }
+    let restored = each(open, c, run, |view, old| put_back(c, view, old).map_err(|e| fault(e, &view.table)))?;
+    for aside in taken {
+        aside.give_back(c).map_err(|e| fault(e, aside.table()))?;
+    }
+    Ok(restored)
+}
+
+/// Reads a run's entries, newest first. Says how many.
+fn each(open: &Open, c: &Connection, run: &str, mut entry: impl FnMut(&View, &Row) -> Result<()>) -> Result<u64> {
+    let sqlite = |e| open.explain(e);
+    let mut statement = c
+        .prepare("SELECT target, columns, key_columns, row FROM _tidewater_journal WHERE run = ?1 ORDER BY id DESC")
+        .map_err(sqlite)?;
+    let mut rows = statement.query([run]).map_err(sqlite)?;
+    let mut count = 0;
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let names = |at: usize| {
+            let list: String = row.get(at).map_err(|e| open.explain(e))?;
+            let tokens = crate::sql::tokens(&list);
+            Ok::<_, Error>(tokens.iter().filter(|t| t.text != ",").map(crate::sql::Token::name).collect::<Vec<_>>())
+        };
+        let (columns, keys) = (names(1)?, names(2)?);
+        let key = keys.iter().filter_map(|key| columns.iter().position(|column| column == key)).collect();
+        let columns = columns.into_iter().map(|name| ViewColumn { name, collation: "BINARY".to_owned() }).collect();
+        let table = row.get(0).map_err(sqlite)?;
+        let view = View { table, columns, key, filter: None, deleted_when: None, value_bytes_max: None };
+        let bytes: Vec<u8> = row.get(3).map_err(sqlite)?;
+        entry(&view, &Row::from_bytes(&bytes, view.columns.len()).map_err(|e| damaged(&e))?)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn put_back(c: &Connection, view: &View, old: &Row) -> rusqlite::Result<()> {
+    let names = || view.columns.iter().map(|column| column.name.as_str());
+    let parameters: Vec<String> = (1..=view.columns.len()).map(|n| format!("?{n}")).collect();
+    let set: Vec<String> = names().map(|n| format!("{0} = excluded.{0}", quote(n))).collect();
     let sql = format!(
-        "INSERT INTO {}({}) VALUES ({}) ON CONFLICT ({keys}) DO UPDATE SET {}",
-        quote(table),
-        list("", names.iter().map(String::as_str)),
+        "INSERT INTO {}({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}",
+        quote(&view.table),
+        list("", names()),
         parameters.join(", "),
+        list("", view.key.iter().map(|at| view.columns[*at].name.as_str())),
         set.join(", ")
     );
     let mut statement = c.prepare_cached(&sql)?;

@@ -12,12 +12,42 @@ pub use memory::MemoryTarget;
 
 use crate::change::{Key, Mapping, Position, Table};
 use crate::error::Result;
-use crate::link::Existing;
 use crate::transport::Batch;
 use crate::verify::Scan;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What first contact may do to rows that the target has already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing: if any row would change, nothing is written.
+    #[default]
+    Refuse,
+    /// Add missing rows only.
+    Keep,
+    /// The source wins where both have the row; rows only at the target stay.
+    Overwrite,
+    /// As overwrite, and rows only at the target are deleted.
+    Mirror,
+}
+
+impl Existing {
+    /// The word in configuration, flags and ledgers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Existing::Refuse => "refuse",
+            Existing::Keep => "keep",
+            Existing::Overwrite => "overwrite",
+            Existing::Mirror => "mirror",
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Refuse, Self::Keep, Self::Overwrite, Self::Mirror].into_iter().find(|e| e.word() == word)
+    }
+}
 
 /// Who writes: what a target keeps about one link.
 #[derive(Debug, Clone, PartialEq, Eq)]

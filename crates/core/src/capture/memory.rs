@@ -83,8 +83,8 @@ impl Scan for MemorySource {
         })
     }
 
-    async fn count(&mut self, view: &View) -> Result<u64> {
-        self.call(|state| state.rows.table(&view.table).len() as u64)
+    async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64> {
+        self.call(|state| (state.rows.table(&view.table).len() as u64).min(rows_max))
     }
 
     async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {

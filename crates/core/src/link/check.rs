@@ -5,7 +5,8 @@
 
 use super::session::Session;
 use super::state::State;
-use super::{Link, Report, copy};
+use super::{Existing, Link, Report, copy};
+use crate::apply::Held;
 use crate::change::{Change, Deletes, Key, Mapping, Op, Row, Value};
 use crate::error::Result;
 use crate::transport::{Batch, Mode, Pace, Progress};
@@ -110,7 +111,7 @@ impl Session<'_> {
 
     async fn verify_one(&mut self, mapping: &Mapping) -> Result<Verdict> {
         let mut verdict = Verdict { table: mapping.source.table.clone(), ..Verdict::default() };
-        let total = self.source.count(&mapping.source).await?;
+        let total = self.total(mapping).await?;
         let mut comparison = Comparison::default();
         while let Some(step) = comparison.step(mapping, &mut *self.source, &mut *self.target).await? {
             self.check_stop()?;
@@ -125,7 +126,7 @@ impl Session<'_> {
                     verdict.more += 1;
                 }
             }
-            self.progress(&mapping.source.table, verdict.source_rows, total.max(verdict.source_rows));
+            self.progress(&mapping.source.table, verdict.source_rows, total);
         }
         Ok(verdict)
     }
@@ -165,46 +166,60 @@ impl Session<'_> {
     async fn refuse_repair(&mut self, at: usize, verdict: &Verdict) -> Result<()> {
         let mapping = self.mappings[at].clone();
         let extra = verdict.differing.iter().any(|d| d.kind == DifferenceKind::Extra);
-        let mirror = self.settings.existing == super::Existing::Mirror;
-        if extra && !mirror && self.source.count(&mapping.source).await? == 0 {
-            return Err(copy::source_empty(&self.plan.source_name, &self.plan.target_name, &mapping));
+        let mirror = self.settings.existing == Existing::Mirror;
+        if extra && !mirror && self.source.count(&mapping.source, 1).await? == 0 {
+            return Err(copy::source_empty(&self.names.source_name, &self.names.target_name, &mapping));
         }
         Ok(())
     }
 
     /// Sends the rows that differ as they stand at the source now, then looks whether more do.
     async fn repair(&mut self, at: usize, verdict: &mut Verdict) -> Result<()> {
-        let mapping = self.mappings[at].clone();
-        let keys: Vec<Key> = verdict.differing.iter().map(|d| d.key.clone()).collect();
-        let mut rest = &keys[..];
-        while !rest.is_empty() {
-            self.check_stop()?;
-            let rows = self.source.fetch(&mapping.source, rest, Pace::BYTES_MAX).await?;
-            let (now, later) = rest.split_at(rows.len().clamp(1, rest.len()));
-            rest = later;
-            let changes = now.iter().zip(rows);
-            let changes = changes.map(|(key, row)| Change {
-                table: at,
-                key: key.clone(),
-                op: row.map_or(Op::Delete, Op::Upsert),
-            });
-            let batch = Batch {
-                changes: changes.collect(),
-                progress: Progress::None,
-                settled: false,
-                mode: Mode::Journal { run: self.report.run.clone() },
-            };
-            let written = self.target.write(batch).await?;
-            self.note_held(&written, false)?;
-            verdict.mended += written.upserts + written.deletes;
-            self.report.journal(&written);
+        let keys: Vec<Key> = verdict.differing.drain(..).map(|d| d.key).collect();
+        let mut held = Vec::new();
+        for keys in keys.chunks(self.budget().rows_max) {
+            held.extend(self.send(at, keys, verdict).await?.into_iter().map(|h| h.key));
         }
-        verdict.differing.clear();
+        // What stood in their way may have been sent since, or stands among them.
+        let held = self.send(at, &held, verdict).await?;
+        self.note_held(held, false)?;
         if verdict.more > 0 {
-            let again = self.verify_one(&mapping).await?;
+            let again = self.verify_one(&self.mappings[at].clone()).await?;
             *verdict = Verdict { mended: verdict.mended, ..again };
         }
         Ok(())
+    }
+
+    /// Sends single rows as they stand at the source now. Says which could not be written.
+    async fn send(&mut self, at: usize, mut keys: &[Key], verdict: &mut Verdict) -> Result<Vec<Held>> {
+        let mut held = Vec::new();
+        while !keys.is_empty() {
+            self.check_stop()?;
+            let (changes, later) = self.current(at, keys).await?;
+            keys = later;
+            let rows = changes.len() as u64;
+            let mode = Mode::Journal { run: self.report.run.clone() };
+            let batch = Batch { changes, progress: Progress::None, settled: false, mode };
+            let written = self.target.write(batch).await?;
+            verdict.mended += written.upserts + written.deletes;
+            self.report.journal(&written);
+            held.extend(written.held);
+            self.throttle(rows).await;
+        }
+        Ok(held)
+    }
+
+    /// The first of these rows as they stand at the source now, as many as fit into one batch; and the keys after.
+    pub(super) async fn current<'k>(&mut self, at: usize, keys: &'k [Key]) -> Result<(Vec<Change>, &'k [Key])> {
+        let view = self.mappings[at].source.clone();
+        let rows = self.source.fetch(&view, keys, Pace::BYTES_MAX).await?;
+        let (now, later) = keys.split_at(rows.len().clamp(1, keys.len()));
+        let changes = now.iter().zip(rows).map(|(key, row)| Change {
+            table: at,
+            key: key.clone(),
+            op: row.map_or(Op::Delete, Op::Upsert),
+        });
+        Ok((changes.collect(), later))
     }
 }
 

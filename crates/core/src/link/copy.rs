@@ -1,10 +1,9 @@
 //! First copies and comparisons: a table at a time, a chunk at a time, each chunk with its progress in the
 //! target's transaction, so that an interruption resumes at the chunk.
 
-use super::first_contact::Existing;
 use super::session::{Outcome, Session};
 use super::state::State;
-use crate::apply::{Phase, Target, Written};
+use crate::apply::{Existing, Held, Phase, Target, Written};
 use crate::change::{Change, Deletes, Key, Mapping, Op, Row};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
@@ -57,7 +56,7 @@ impl Session<'_> {
             if let Some(why) = fit.unfit.get(&at) {
                 return Err(self.does_not_fit(mapping, why));
             }
-            let empty = created || self.target.count(&mapping.target).await? == 0;
+            let empty = created || self.target.count(&mapping.target, 1).await? == 0;
             self.phases[at] = if empty { Phase::Copying(None) } else { Phase::Meeting };
         }
         self.ledger.tables.clear();
@@ -80,10 +79,14 @@ impl Session<'_> {
     /// Copies a table. The next chunk is read while this one is written.
     async fn copy(&mut self, at: usize, after: Option<Key>, ledger: bool) -> Result<()> {
         let mapping = self.mappings[at].clone();
-        let total = self.source.count(&mapping.source).await?;
-        let mut done = if after.is_some() { self.target.count(&mapping.target).await? } else { 0 };
+        let total = self.total(&mapping).await?;
+        let mut done = match (&after, total) {
+            (Some(_), Some(total)) => self.target.count(&mapping.target, total).await?,
+            _ => 0,
+        };
+        let run = self.report.run.clone();
         let chunk = self.source.chunk(&mapping.source, after.as_ref(), self.budget()).await?;
-        let mut next = Some(Copied::new(at, &mapping, chunk, ledger));
+        let mut next = Some(Copied::new(at, &mapping, chunk, (ledger, &run)));
         while let Some(copied) = next.take() {
             self.check_stop()?;
             let Copied { batch, through, left_out } = copied;
@@ -93,17 +96,17 @@ impl Session<'_> {
             let read = async {
                 let Some(key) = &through else { return Ok(None) };
                 let chunk = self.source.chunk(&mapping.source, Some(key), budget).await?;
-                Ok::<_, Error>(Some(Copied::new(at, &mapping, chunk, ledger)))
+                Ok::<_, Error>(Some(Copied::new(at, &mapping, chunk, (ledger, &run))))
             };
             let (read, written) = tokio::join!(read, timed_write(self.env, &mut self.target, batch));
             let (written, took) = written?;
             next = read?;
             self.learn(rows, took);
-            self.note_held(&written, ledger)?;
             self.report.copied += written.upserts;
             self.report.journal(&written);
+            self.note_held(written.held, ledger)?;
             done += rows as u64;
-            self.progress(&mapping.source.table, done, total.max(done));
+            self.progress(&mapping.source.table, done, total);
             self.throttle(rows as u64).await;
         }
         self.phases[at] = Phase::Following;
@@ -113,7 +116,7 @@ impl Session<'_> {
     /// Compares a table and mends the target as the policy allows.
     async fn compare(&mut self, at: usize, policy: Policy, ledger: bool) -> Result<()> {
         let mapping = self.mappings[at].clone();
-        let total = self.source.count(&mapping.source).await?;
+        let total = self.total(&mapping).await?;
         let mut comparison = Comparison::default();
         let mut done = 0;
         while let Some(step) = comparison.step(&mapping, &mut *self.source, &mut *self.target).await? {
@@ -121,7 +124,7 @@ impl Session<'_> {
             done += step.source_rows;
             self.report.compared += step.source_rows;
             self.mend(at, &mapping, step.differences, policy, ledger).await?;
-            self.progress(&mapping.source.table, done, total.max(done));
+            self.progress(&mapping.source.table, done, total);
         }
         self.phases[at] = Phase::Following;
         if ledger {
@@ -178,10 +181,10 @@ impl Session<'_> {
                 present.map(|(key, row)| Change { table: at, key, op: Op::Upsert(row) }).collect();
             let count = changes.len() as u64;
             let written = self.target.write(batch(changes)).await?;
-            self.note_held(&written, ledger)?;
             self.report.mended += written.upserts;
             self.report.kept += written.kept;
             self.report.journal(&written);
+            self.note_held(written.held, ledger)?;
             self.throttle(count).await;
         }
         Ok(())
@@ -192,12 +195,12 @@ impl Session<'_> {
         let mapping = self.mappings[at].clone();
         if self.existing() == Existing::Mirror
             || mapping.deletes == Deletes::Ignore
-            || self.source.count(&mapping.source).await? > 0
-            || self.target.count(&mapping.target).await? == 0
+            || self.source.count(&mapping.source, 1).await? > 0
+            || self.target.count(&mapping.target, 1).await? == 0
         {
             return Ok(None);
         }
-        let refusal = source_empty(&self.plan.source_name, &self.plan.target_name, &mapping);
+        let refusal = source_empty(&self.names.source_name, &self.names.target_name, &mapping);
         Ok(Some(refusal.to_string()))
     }
 
@@ -209,9 +212,10 @@ impl Session<'_> {
         self.target.record(None, &tables).await
     }
 
-    /// Without a ledger a row that cannot be written has no place to be held: then it is an error.
-    pub(super) fn note_held(&mut self, written: &Written, ledger: bool) -> Result<()> {
-        if let (false, Some(held)) = (ledger, written.held.first()) {
+    /// A row that cannot be written is tried again when the tables are followed. Without a ledger it has no place
+    /// to be held: then it is an error.
+    pub(super) fn note_held(&mut self, held: Vec<Held>, ledger: bool) -> Result<()> {
+        if let (false, Some(held)) = (ledger, held.first()) {
             return Err(Error::new(
                 Kind::Data,
                 code::ROW_HELD,
@@ -220,6 +224,7 @@ impl Session<'_> {
             .meaning("The rows before it are there; nothing was replaced without a journal entry.")
             .remedy("Mend the row at the source or the constraint at the target, and run the command again."));
         }
+        self.ledger.held.extend(held);
         Ok(())
     }
 
@@ -265,14 +270,15 @@ struct Copied {
 }
 
 impl Copied {
-    fn new(at: usize, mapping: &Mapping, chunk: Chunk, ledger: bool) -> Self {
+    /// The rows are inserts: nothing is there. What another program writes there meanwhile enters the journal.
+    fn new(at: usize, mapping: &Mapping, chunk: Chunk, (ledger, run): (bool, &str)) -> Self {
         let change = |row: Row| Change { table: at, key: row.pick(&mapping.source.key), op: Op::Insert(row) };
         let progress = match ledger {
             true => Progress::Copied { table: at, through: chunk.through.clone() },
             false => Progress::None,
         };
         let changes = chunk.rows.into_iter().map(change).collect();
-        let batch = Batch { changes, progress, settled: false, mode: Mode::Replace };
+        let batch = Batch { changes, progress, settled: false, mode: Mode::Journal { run: run.to_owned() } };
         Self { batch, through: chunk.through, left_out: chunk.left_out }
     }
 }

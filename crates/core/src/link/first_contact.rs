@@ -5,37 +5,6 @@ use crate::change::{Deletes, Mapping};
 use crate::error::{Error, Kind, Result, code};
 use crate::verify::{Comparison, DifferenceKind};
 
-/// What first contact may do to rows that the target has already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Existing {
-    /// Nothing: if any row would change, nothing is written.
-    #[default]
-    Refuse,
-    /// Add missing rows only.
-    Keep,
-    /// The source wins where both have the row; rows only at the target stay.
-    Overwrite,
-    /// As overwrite, and rows only at the target are deleted.
-    Mirror,
-}
-
-impl Existing {
-    /// The word in configuration, flags and ledgers.
-    pub fn word(self) -> &'static str {
-        match self {
-            Existing::Refuse => "refuse",
-            Existing::Keep => "keep",
-            Existing::Overwrite => "overwrite",
-            Existing::Mirror => "mirror",
-        }
-    }
-
-    /// Reads the word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Refuse, Self::Keep, Self::Overwrite, Self::Mirror].into_iter().find(|e| e.word() == word)
-    }
-}
-
 /// What a comparison counted in one table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -62,7 +31,7 @@ impl Session<'_> {
     /// Compares one table without writing.
     pub(super) async fn count_differences(&mut self, mapping: &Mapping) -> Result<Counts> {
         let mut counts = Counts { table: mapping.source.table.clone(), ..Counts::default() };
-        let total = self.source.count(&mapping.source).await?;
+        let total = self.total(mapping).await?;
         let mut comparison = Comparison::default();
         let mut done = 0;
         while let Some(step) = comparison.step(mapping, &mut *self.source, &mut *self.target).await? {
@@ -80,14 +49,14 @@ impl Session<'_> {
                 differing_here += u64::from(difference.kind != DifferenceKind::Extra);
             }
             counts.equal += step.source_rows - differing_here;
-            self.progress(&mapping.source.table, done, total.max(done));
+            self.progress(&mapping.source.table, done, total);
         }
         Ok(counts)
     }
 
     /// The refusal of first contact.
     pub(super) fn refusal(&self, counts: &[Counts]) -> Error {
-        let (source, target) = (&self.plan.source_name, &self.plan.target_name);
+        let (source, target) = (&self.names.source_name, &self.names.target_name);
         let width = counts.iter().map(|c| c.table.chars().count()).max().unwrap_or(0);
         let mut lines: Vec<String> = Vec::new();
         for c in counts.iter().filter(|c| c.collides()) {

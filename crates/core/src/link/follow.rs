@@ -6,9 +6,9 @@ use super::session::{Outcome, Session};
 use super::state::{Event, State};
 use crate::apply::{Durability, Phase};
 use crate::capture::Read;
-use crate::change::{Change, Op, Transaction};
+use crate::change::{Change, Transaction};
 use crate::error::Result;
-use crate::transport::{Batch, Mode, Pace, Progress, fold};
+use crate::transport::{Batch, Mode, Progress, fold};
 use std::time::Duration;
 
 /// So many held rows are tried again at a time.
@@ -22,7 +22,7 @@ impl Session<'_> {
         let wait = if watching { self.settings.wait } else { Duration::ZERO };
         let mut ahead = None;
         let mut in_step = false;
-        self.retry_held().await?;
+        self.retry_held(false).await?;
         loop {
             if self.stopped() {
                 return self.finish(in_step).await;
@@ -51,7 +51,7 @@ impl Session<'_> {
                     }
                     ahead = self.apply(transaction).await?;
                     if settled {
-                        self.retry_held().await?;
+                        self.retry_held(true).await?;
                         if !watching {
                             return self.finish(true).await;
                         }
@@ -100,7 +100,9 @@ impl Session<'_> {
     }
 
     /// Rows that could not be written are read again and tried together: what stood in their way may be gone.
-    async fn retry_held(&mut self) -> Result<()> {
+    ///
+    /// A comparison may have held them, so what they replace is kept in the journal, as the comparison would have.
+    async fn retry_held(&mut self, settled: bool) -> Result<()> {
         if self.ledger.held.is_empty() {
             return Ok(());
         }
@@ -114,19 +116,16 @@ impl Session<'_> {
             keys.dedup();
             let mut rest = &keys[..];
             while !rest.is_empty() {
-                let rows = self.source.fetch(&mapping.source, rest, Pace::BYTES_MAX).await?;
-                let (now, later) = rest.split_at(rows.len().clamp(1, rest.len()));
+                self.check_stop()?;
+                let (changes, later) = self.current(at, rest).await?;
                 rest = later;
-                let changes = now.iter().zip(rows).map(|(key, row)| Change {
-                    table: at,
-                    key: key.clone(),
-                    op: row.map_or(Op::Delete, Op::Upsert),
-                });
-                let batch =
-                    Batch { changes: changes.collect(), progress: Progress::None, settled: true, mode: Mode::Replace };
-                let written = self.target.write(batch).await?;
+                let rows = changes.len() as u64;
+                let mode = Mode::Journal { run: self.report.run.clone() };
+                let written = self.target.write(Batch { changes, progress: Progress::None, settled, mode }).await?;
                 self.report.upserts += written.upserts;
                 self.report.deletes += written.deletes;
+                self.report.journal(&written);
+                self.throttle(rows).await;
             }
         }
         self.ledger.held = self.target.ledger(&self.writer()).await?.held;

@@ -15,8 +15,9 @@ mod session;
 mod state;
 mod throttle;
 
+pub use crate::apply::Existing;
 pub use check::{DifferingRow, NAMED_MAX, Verdict};
-pub use first_contact::{Counts, Existing};
+pub use first_contact::Counts;
 pub use plan::{Plan, PlannedTable, no_key_note};
 pub use report::Report;
 pub use retry::Backoff;

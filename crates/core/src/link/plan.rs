@@ -48,8 +48,8 @@ impl Session<'_> {
         for (at, mapping) in self.mappings.clone().iter().enumerate() {
             let created = fit.created.contains(&mapping.target.table);
             let unfit = fit.unfit.get(&at).cloned();
-            let source_rows = self.source.count(&mapping.source).await?;
-            let target_rows = if created { None } else { Some(self.target.count(&mapping.target).await?) };
+            let source_rows = self.source.count(&mapping.source, u64::MAX).await?;
+            let target_rows = if created { None } else { Some(self.target.count(&mapping.target, u64::MAX).await?) };
             let known = self.ledger.tables.get(&mapping.source.table).map(|t| t.phase.clone());
             let comparable = unfit.is_none() && target_rows.is_some_and(|rows| rows > 0);
             let counts = if comparable { Some(self.count_differences(mapping).await?) } else { None };

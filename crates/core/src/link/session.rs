@@ -1,10 +1,9 @@
 //! One attempt of a link: both ends open, the tables resolved, every table in a known phase.
 
-use super::first_contact::Existing;
 use super::state::{Event, Observer, State};
 use super::throttle::Throttle;
 use super::{Link, Report, Run, Settings};
-use crate::apply::{Ledger, Phase, TableLedger, Target, Writer};
+use crate::apply::{Existing, Ledger, Phase, TableLedger, Target, Writer};
 use crate::capture::{Reader, Resumed, Source, Survey};
 use crate::change::{Mapping, Position, Table};
 use crate::env::Env;
@@ -14,6 +13,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// Rows are counted up to here before they are read, which takes some ten milliseconds; who copies more sees its
+/// progress without an end. A count of all would hold up the first chunk, and the source's writers where reading
+/// locks them out.
+const COUNTED_MAX: u64 = 200_000;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub(super) struct Session<'a> {
     pub(super) report: &'a mut Report,
     pub(super) source: Box<dyn Source>,
     pub(super) target: Box<dyn Target>,
-    pub(super) plan: Names,
+    pub(super) names: Names,
     pub(super) source_survey: Survey,
     target_survey: Survey,
     pub(super) mappings: Arc<[Mapping]>,
@@ -103,7 +107,7 @@ impl<'a> Session<'a> {
             report,
             source,
             target,
-            plan: names,
+            names,
             source_survey,
             target_survey,
             phases: vec![Phase::Following; mappings.len()],
@@ -134,7 +138,7 @@ impl<'a> Session<'a> {
         self.report.installed.extend(start.installed.clone());
         let lost = match &start.resumed {
             Resumed::Lost(why) => {
-                self.notice(format!("{}: {why}; all tables are compared", self.plan.source_name));
+                self.notice(format!("{}: {why}; all tables are compared", self.names.source_name));
                 true
             }
             Resumed::Fresh | Resumed::At => false,
@@ -172,7 +176,7 @@ impl<'a> Session<'a> {
         }
         Ok(match known {
             None if created => Phase::Copying(None),
-            None if self.target.count(&mapping.target).await? == 0 => Phase::Copying(None),
+            None if self.target.count(&mapping.target, 1).await? == 0 => Phase::Copying(None),
             None => Phase::Meeting,
             Some(ledger) if created && ledger.phase != Phase::Copying(None) => Phase::Comparing,
             Some(TableLedger { phase: Phase::Meeting, .. }) => Phase::Meeting,
@@ -184,7 +188,7 @@ impl<'a> Session<'a> {
 
     /// The refusal of a table that the target has in another shape.
     pub(super) fn does_not_fit(&self, mapping: &Mapping, why: &str) -> Error {
-        let what = format!("{}: the table {} does not fit", self.plan.target_name, mapping.target.table);
+        let what = format!("{}: the table {} does not fit", self.names.target_name, mapping.target.table);
         Error::new(Kind::Conflict, code::COLUMNS_DIFFER, what)
             .meaning(why)
             .remedy("Nothing was written. Mend the target's table, or leave the table out with --tables.")
@@ -248,7 +252,7 @@ impl<'a> Session<'a> {
                 None => format!(
                     "{} has no table {table} any more; the target's rows stay. To mend it at the target:\n\
                      \x20 DROP TABLE \"{}\";",
-                    self.plan.source_name,
+                    self.names.source_name,
                     name.replace('"', "\"\"")
                 ),
             };
@@ -294,8 +298,14 @@ impl<'a> Session<'a> {
         self.observer.on(&self.settings.sync, event);
     }
 
-    pub(super) fn progress(&self, table: &str, done: u64, total: u64) {
-        self.event(Event::Progress { table, done, total });
+    /// How many rows a table of the source has, if that is known soon: nothing waits for a long count.
+    pub(super) async fn total(&mut self, mapping: &Mapping) -> Result<Option<u64>> {
+        let rows = self.source.count(&mapping.source, COUNTED_MAX).await?;
+        Ok((rows < COUNTED_MAX).then_some(rows))
+    }
+
+    pub(super) fn progress(&self, table: &str, done: u64, total: Option<u64>) {
+        self.event(Event::Progress { table, done, total: total.map(|total| total.max(done)) });
     }
 
     pub(super) fn notice(&mut self, text: String) {

@@ -47,8 +47,8 @@ pub enum Event<'a> {
         table: &'a str,
         /// Rows done in this phase.
         done: u64,
-        /// Rows to do, about.
-        total: u64,
+        /// Rows to do, about; `None` where there are too many to be counted first.
+        total: Option<u64>,
     },
     /// Changes were applied.
     Applied {

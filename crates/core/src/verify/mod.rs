@@ -54,8 +54,8 @@ pub trait Scan: Send {
     /// What stands here.
     async fn survey(&mut self) -> Result<Survey>;
 
-    /// How many rows, about; for progress and plans.
-    async fn count(&mut self, view: &View) -> Result<u64>;
+    /// How many rows the view sees; counted no further than `rows_max`, so that a small one is answered at once.
+    async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64>;
 
     /// Hashes the first rows of a range, at most `rows_max`.
     async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part>;

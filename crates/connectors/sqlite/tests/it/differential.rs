@@ -1,24 +1,21 @@
 //! Generated schemas and workloads, written by a second process, against plain SQL as the oracle.
 
 use crate::given::given;
+use tidewater_core::env::Env;
 
-/// SplitMix64: the same seed, the same run.
-struct Dice(u64);
+/// The same seed, the same run.
+struct Dice(Env);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
+    fn roll(&self, sides: u64) -> u64 {
+        self.0.random.bits() % sides
     }
 
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+    fn of<'a>(&self, choices: &[&'a str]) -> &'a str {
         choices[self.roll(choices.len() as u64) as usize]
     }
 
-    fn value(&mut self) -> String {
+    fn value(&self) -> String {
         match self.roll(8) {
             0 => "NULL".to_owned(),
             1 => format!("x'{:02x}{:02x}'", self.roll(256), self.roll(256)),
@@ -38,7 +35,7 @@ struct Shape {
     keys: usize,
 }
 
-fn shape(dice: &mut Dice, name: &str) -> Shape {
+fn shape(dice: &Dice, name: &str) -> Shape {
     let keys = 1 + dice.roll(2) as usize;
     let others = 1 + dice.roll(4) as usize;
     let columns: Vec<String> = (0..keys + others).map(|n| format!("c{n}")).collect();
@@ -82,10 +79,9 @@ fn shape(dice: &mut Dice, name: &str) -> Shape {
 }
 
 /// One statement of any kind; it may fail, as an application's may.
-fn statement(dice: &mut Dice, name: &str, shape: &Shape) -> String {
-    let or =
-        |dice: &mut Dice| dice.of(&["", "OR REPLACE", "OR IGNORE", "OR REPLACE", "OR ABORT", "OR FAIL"]).to_owned();
-    let any = |dice: &mut Dice| shape.columns[dice.roll(shape.columns.len() as u64) as usize].clone();
+fn statement(dice: &Dice, name: &str, shape: &Shape) -> String {
+    let or = |dice: &Dice| dice.of(&["", "OR REPLACE", "OR IGNORE", "OR REPLACE", "OR ABORT", "OR FAIL"]).to_owned();
+    let any = |dice: &Dice| shape.columns[dice.roll(shape.columns.len() as u64) as usize].clone();
     let list = shape.columns.join(", ");
     match dice.roll(10) {
         0..=3 => {
@@ -124,9 +120,9 @@ fn generated_tables_and_workloads_arrive() {
     let rounds: u64 = std::env::var("TIDEWATER_TEST_ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(20);
     let from: u64 = std::env::var("TIDEWATER_TEST_SEED").ok().and_then(|r| r.parse().ok()).unwrap_or(1);
     for seed in from..from + rounds.div_ceil(4) {
-        let mut dice = Dice(seed);
+        let dice = Dice(Env::seeded(seed));
         let shapes: Vec<(String, Shape)> =
-            (0..3).map(|n| format!("t{n}")).map(|name| (name.clone(), shape(&mut dice, &name))).collect();
+            (0..3).map(|n| format!("t{n}")).map(|name| (name.clone(), shape(&dice, &name))).collect();
         let ddl: Vec<String> = shapes.iter().flat_map(|(_, s)| s.ddl.clone()).collect();
         let pair = given(&ddl.join("\n"));
         let mut written = String::new();
@@ -134,7 +130,7 @@ fn generated_tables_and_workloads_arrive() {
             let mut script = String::from(".bail off\n");
             for _ in 0..25 {
                 let (name, shape) = &shapes[dice.roll(3) as usize];
-                script.push_str(&statement(&mut dice, name, shape));
+                script.push_str(&statement(&dice, name, shape));
                 script.push('\n');
             }
             written.push_str(&script);

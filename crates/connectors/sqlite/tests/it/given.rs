@@ -9,7 +9,7 @@ use tidewater_core::apply::Target;
 use tidewater_core::capture::Source;
 use tidewater_core::change::Scope;
 use tidewater_core::env::Env;
-use tidewater_core::link::{Ends, Existing, Link, Report, Run, Settings, Unwatched};
+use tidewater_core::link::{Ends, Event, Existing, Link, Observer, Report, Run, Settings, Unwatched};
 use tidewater_core::{Error, Result};
 use tidewater_sqlite::{Access, Database, SqliteSource, SqliteTarget};
 
@@ -81,11 +81,30 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// One run of a link between two files.
 pub(crate) fn run(source: &Path, target: &Path, settings: &Settings, log_rows_max: u64) -> Result<Report> {
+    run_watched(source, target, settings, log_rows_max, Arc::new(Unwatched))
+}
+
+/// Does something at every event, between two steps of the link.
+struct Reaction<F>(F);
+
+impl<F: Fn(&Event<'_>) + Send + Sync> Observer for Reaction<F> {
+    fn on(&self, _: &str, event: Event<'_>) {
+        (self.0)(&event);
+    }
+}
+
+fn run_watched(
+    source: &Path,
+    target: &Path,
+    settings: &Settings,
+    log_rows_max: u64,
+    observer: Arc<dyn Observer>,
+) -> Result<Report> {
     let env = Env::real();
     let database = |path: &Path| Database { log_rows_max, ..Database::new(path) };
     let ends = Arc::new(Files { source: database(source), target: database(target), env: env.clone() });
     let (_tell, stop) = tokio::sync::watch::channel(false);
-    block_on(Link::new(ends, settings.clone(), env, Arc::new(Unwatched), stop).run())
+    block_on(Link::new(ends, settings.clone(), env, observer, stop).run())
 }
 
 impl Pair {
@@ -118,6 +137,31 @@ impl Pair {
     /// The same, where it may fail.
     pub(crate) fn tries(&self) -> std::result::Result<Report, Error> {
         run(&self.source, &self.target, &self.settings, self.log_rows_max)
+    }
+
+    /// The engine brings the target in step, and `reaction` does something at every event.
+    pub(crate) fn syncs_while(&self, reaction: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Report {
+        let observer = Arc::new(Reaction(reaction));
+        run_watched(&self.source, &self.target, &self.settings, self.log_rows_max, observer)
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What a run replaced or deleted is put back at the target; says how many rows.
+    pub(crate) fn restores(&self, run: &str) -> u64 {
+        let target = SqliteTarget::open(&Database::new(&self.target), Access::Write, &Env::real());
+        block_on(async { target?.restore(run).await }).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A link's part at its source is taken out.
+    pub(crate) fn source_forgets(&self, link: &str) {
+        let source = SqliteSource::open(&Database::new(&self.source), Access::Write, &Env::real());
+        block_on(async { source?.leave(link).await }).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// A link's part at its target is taken out.
+    pub(crate) fn target_forgets(&self, link: &str) {
+        let target = SqliteTarget::open(&Database::new(&self.target), Access::Write, &Env::real());
+        block_on(async { target?.leave(link).await }).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Compares and copies once.

@@ -3,7 +3,12 @@
 
 mod differential;
 mod given;
+#[path = "../../../../../examples/library/main.rs"]
+#[expect(dead_code, reason = "its main is for the command line")]
+mod library;
+mod ours;
 mod positions;
+mod references;
 mod tables;
 mod traps;
 mod uniques;

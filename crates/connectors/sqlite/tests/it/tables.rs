@@ -247,3 +247,14 @@ fn a_column_renamed_or_dropped_halts_its_table_with_the_ddl_that_mends_it() {
         pair.same();
     }
 }
+
+#[test]
+fn the_example_program_syncs() {
+    let pair = given("CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1,'a');");
+    let (source, target) = (pair.source.display().to_string(), pair.target.display().to_string());
+    let sync = || crate::given::block_on(crate::library::sync(&source, &target)).expect("it syncs");
+    assert_eq!(sync().copied, 1);
+    pair.writes("INSERT INTO t VALUES (2,'b');");
+    assert_eq!(sync().changes(), 1);
+    pair.same();
+}

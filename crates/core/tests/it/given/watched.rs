@@ -90,8 +90,8 @@ impl<T: Scan> Scan for Watched<T> {
         Ok(Survey { fed_by: self.fed_by.clone(), ..survey })
     }
 
-    async fn count(&mut self, view: &View) -> Result<u64> {
-        call(&self.notes, self.inner.count(view)).await
+    async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64> {
+        call(&self.notes, self.inner.count(view, rows_max)).await
     }
 
     async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {

@@ -1,11 +1,12 @@
 //! First contact: compared before anything is written, and carried out as chosen.
 
 use crate::given::{World, child, key, row, table};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use tidewater_core::apply::Ledger;
 use tidewater_core::capture::Feed;
 use tidewater_core::change::{Deletes, Key, Pattern, Row, TableScope};
-use tidewater_core::link::{Existing, Run, State};
+use tidewater_core::link::{Event, Existing, Run, State};
 use tidewater_core::{Kind, code};
 
 fn products(count: i64) -> World {
@@ -34,6 +35,24 @@ async fn the_first_run_makes_the_table_and_copies_it() {
     let mut states = world.watcher.states();
     states.dedup();
     assert_eq!(states, [State::Starting, State::Copying, State::Following, State::InStep, State::Stopped]);
+}
+
+#[tokio::test]
+async fn a_table_that_is_too_large_to_be_counted_first_is_copied_without_a_total() {
+    for (rows, counted) in [(1_000, true), (200_000, false)] {
+        let world = products(rows);
+        let totals = Arc::new(Mutex::new(BTreeSet::new()));
+        let seen = totals.clone();
+        world.whenever(move |event| {
+            if let Event::Progress { total, .. } = event {
+                seen.lock().expect("not poisoned").insert(*total);
+            }
+        });
+        world.ran(world.run().await);
+        assert_eq!(world.target_rows("products").len() as i64, rows);
+        let total = counted.then_some(1_000);
+        assert_eq!(*totals.lock().expect("not poisoned"), BTreeSet::from([total]));
+    }
 }
 
 #[tokio::test]

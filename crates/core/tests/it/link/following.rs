@@ -4,6 +4,7 @@ use crate::given::{World, table};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tidewater_core::apply::Held;
 use tidewater_core::change::Pattern;
 use tidewater_core::link::{Event, Existing, Run, State};
 
@@ -213,6 +214,40 @@ async fn deleting_what_only_the_target_has_keeps_to_the_rows_per_second() {
     world.settings.rows_per_second_max = Some(RATE);
     world.ran(world.run().await);
     kept_its_pace(&world, 2_000);
+}
+
+#[tokio::test]
+async fn repair_keeps_to_its_rows_per_second() {
+    let mut world = World::of_products(2_000);
+    world.stored_at_target("products", (1..=2_000).map(|id| (id, "otherwise".into())));
+    world.settings.rows_per_second_max = Some(RATE);
+    let (first, clock) = (Arc::new(AtomicU64::new(u64::MAX)), world.env.clock.clone());
+    let began = first.clone();
+    world.whenever(move |event| {
+        // The last look before anything is sent.
+        if let Event::Progress { .. } = event {
+            began.store(u64::try_from(clock.monotonic().as_millis()).expect("short"), Ordering::Relaxed);
+        }
+    });
+    world.link().verify(true).await.expect("both ends are there");
+    world.is_in_step();
+    let batches = world.notes.batches.lock().expect("not poisoned").clone();
+    assert!(batches.iter().all(|(_, rows)| *rows <= RATE / 10), "a batch is at most a tenth of a second's worth");
+    let took = world.elapsed() - Duration::from_millis(first.load(Ordering::Relaxed));
+    assert!(took >= Duration::from_secs(2_000 / RATE), "2000 rows took {took:?}");
+}
+
+#[tokio::test]
+async fn rows_tried_again_keep_to_the_rows_per_second() {
+    let mut world = World::of_products(1_000);
+    world.ran(world.run().await);
+    let held = |id| Held { table: "products".into(), key: crate::given::key(id), reason: "in the way".into() };
+    *world.notes.held.lock().expect("not poisoned") = (1..=1_000).map(held).collect();
+    world.settings.rows_per_second_max = Some(RATE);
+    let start = world.elapsed();
+    world.ran(world.run().await);
+    let took = world.elapsed() - start;
+    assert!(took >= Duration::from_secs(1_000 / RATE), "1000 rows took {took:?}");
 }
 
 #[tokio::test]

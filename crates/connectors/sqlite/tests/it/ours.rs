@@ -1,0 +1,117 @@
+//! What several links share in one database, and what other programs do there meanwhile.
+
+use crate::given::{given, overwriting, run, shell, try_shell};
+use std::sync::atomic::{AtomicBool, Ordering};
+use tidewater_core::change::Pattern;
+use tidewater_core::link::{Event, Run, Settings, State};
+
+/// A table without a key whose row numbers have gaps, which VACUUM closes.
+const KEYLESS: &str =
+    "CREATE TABLE n(v); INSERT INTO n VALUES ('a'),('b'),('c'),('d'); CREATE TABLE t(id INTEGER PRIMARY KEY, v);
+    INSERT INTO t VALUES (1,'a');";
+
+#[test]
+fn a_row_that_another_program_writes_during_the_first_copy_is_kept_in_the_journal() {
+    let pair = given(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v); WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i \
+         WHERE n < 2000) INSERT INTO t SELECT n, 'v' || n FROM i;",
+    )
+    .with(|settings| settings.rows_per_second_max = Some(5_000));
+    let (target, first) = (pair.target.clone(), AtomicBool::new(true));
+    let report = pair.syncs_while(move |event| {
+        if matches!(event, Event::Progress { .. }) && first.swap(false, Ordering::Relaxed) {
+            shell(&target, "INSERT INTO t VALUES (1998, 'v1998'), (1999, 'its own');");
+        }
+    });
+    pair.same();
+    assert_eq!((report.journaled, report.copied), (1, 2_000), "an equal row needs no entry: {report:?}");
+    assert_eq!(pair.restores(&report.run), 1);
+    assert_eq!(pair.at_target("SELECT v FROM t WHERE id IN (1998, 1999) ORDER BY id;"), "v1998\nits own");
+}
+
+#[test]
+fn a_link_that_leaves_hides_no_vacuum_and_costs_the_others_no_comparison() {
+    let pair = given(KEYLESS);
+    let other = pair.folder.path().join("other.db");
+    let only = Settings {
+        scope: tidewater_core::change::Scope { tables: vec![Pattern::new("n")], ..Default::default() },
+        ..Settings::default()
+    };
+    let follows = || run(&pair.source, &other, &only, pair.log_rows_max).expect("runs");
+    let link = pair.syncs().link;
+    follows();
+    pair.writes("DELETE FROM n WHERE v = 'b';");
+    follows();
+    pair.source_forgets(&link);
+    assert_eq!(follows().compared, 0, "its triggers on t were ours to take out");
+    let link = pair.syncs().link;
+    follows();
+    pair.writes("VACUUM;");
+    pair.source_forgets(&link);
+    assert_eq!(follows().compared, 3, "row numbers are not what they were");
+    pair.writes("UPDATE n SET v = 'C' WHERE v = 'c';");
+    follows();
+    assert_eq!(shell(&other, "SELECT group_concat(v) FROM n;"), "a,C,d");
+}
+
+#[test]
+fn a_table_stays_protected_until_the_last_of_its_links_leaves() {
+    let pair = given("CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1,'a');")
+        .with(overwriting)
+        .with(|settings| settings.protect = true);
+    let other = pair.folder.path().join("other.db");
+    shell(&other, "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (2,'b');");
+    let (first, second) = (pair.syncs(), run(&other, &pair.target, &pair.settings, pair.log_rows_max).expect("runs"));
+    pair.target_forgets(&first.link);
+    let refused = try_shell(&pair.target, "INSERT INTO t VALUES (3,'c');").expect_err("it is still a replica");
+    assert!(refused.contains("protected"), "{refused}");
+    pair.target_forgets(&second.link);
+    pair.target_writes("INSERT INTO t VALUES (3,'c');");
+}
+
+#[test]
+fn once_leaves_no_held_row_behind_for_a_link_that_nobody_knows() {
+    let pair = given("CREATE TABLE t(id INTEGER PRIMARY KEY, u UNIQUE); INSERT INTO t VALUES (1,'a');");
+    pair.syncs();
+    let other = pair.folder.path().join("other.db");
+    shell(&other, "CREATE TABLE t(id INTEGER PRIMARY KEY, u UNIQUE); INSERT INTO t VALUES (2,'a');");
+    let settings = Settings { run: Run::Once, ..pair.settings.clone() };
+    let mut settings = settings;
+    overwriting(&mut settings);
+    run(&other, &pair.target, &settings, pair.log_rows_max).expect_err("a row cannot be written");
+    assert_eq!(pair.at_target("SELECT count(*) FROM _tidewater_held;"), "0");
+}
+
+#[test]
+fn a_vacuum_of_the_target_while_the_link_meets_is_noticed() {
+    let pair = given(KEYLESS).with_scope(|scope| scope.tables = vec![Pattern::new("n")]);
+    pair.target_writes("CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1,'a');");
+    pair.syncs();
+    pair.writes("DELETE FROM n WHERE v = 'b';");
+    pair.syncs();
+    // A table that meets is compared after the ledger was read, and before anything is recorded.
+    let pair = pair.with_scope(|scope| scope.tables = vec![]);
+    let (target, first) = (pair.target.clone(), AtomicBool::new(true));
+    pair.syncs_while(move |event| {
+        if *event == Event::State(&State::Comparing) && first.swap(false, Ordering::Relaxed) {
+            shell(&target, "VACUUM;");
+        }
+    });
+    pair.writes("UPDATE n SET v = 'C' WHERE v = 'c';");
+    pair.syncs();
+    pair.same();
+}
+
+#[test]
+fn the_first_entry_of_a_journal_is_no_vacuum() {
+    let pair = given(KEYLESS).with(overwriting).with_scope(|scope| scope.tables = vec![Pattern::new("n")]);
+    pair.target_writes("CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1,'its own');");
+    pair.syncs();
+    pair.writes("INSERT INTO n VALUES ('e');");
+    let pair = pair.with_scope(|scope| scope.tables = vec![]);
+    let report = pair.syncs();
+    assert_eq!((report.journaled, report.compared), (1, 1), "only t may differ: {report:?}");
+    pair.same();
+    assert_eq!(pair.restores(&report.run), 1);
+    assert_eq!(pair.syncs().compared, 0, "neither is its last");
+}
