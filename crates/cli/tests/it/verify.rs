@@ -117,6 +117,30 @@ fn repair_mends_what_differs_and_can_be_undone() {
 }
 
 #[test]
+fn repair_mends_swapped_unique_values_and_tables_without_a_key_and_can_be_undone() {
+    let tables = "CREATE TABLE a(id INTEGER PRIMARY KEY, u INTEGER UNIQUE); INSERT INTO a VALUES (1,1), (2,2), (3,3);
+        CREATE TABLE plain(v); INSERT INTO plain VALUES ('x'), ('y');";
+    let place = given(tables);
+    place.syncs();
+    let swapped = "UPDATE a SET u = -u; UPDATE a SET u = 1 + id % 3; UPDATE plain SET v = v || '!';";
+    place.sql("till.db", swapped);
+    let before = (place.rows_of("till.db", "a", "*"), place.rows_of("till.db", "plain", "*"));
+
+    let mended = place.tidewater(&format!("{VERIFY} --repair --json")).exits(0).json();
+
+    place.same_rows("shop.db", "till.db");
+    assert_eq!(mended["rows_journaled"], 5, "each replaced row once: {mended}");
+    assert_eq!(
+        place.tries_to_sync("--json").exits(0).count("rows_compared"),
+        0,
+        "the journal's table was ours to make"
+    );
+    let run = mended["run"].as_str().expect("a run");
+    place.tidewater(&format!("conflicts restore sqlite:till.db --run {run}")).exits(0).says("5 rows put back");
+    assert_eq!((place.rows_of("till.db", "a", "*"), place.rows_of("till.db", "plain", "*")), before);
+}
+
+#[test]
 fn repair_installs_nothing() {
     let place = given(SHOP);
     place.sql("till.db", SHOP);

@@ -6,6 +6,7 @@
 
 use crate::connection::{Access, Database, Open};
 use crate::meta;
+use crate::own_ddl;
 use crate::read::{Ends, Look};
 use crate::schema;
 use crate::sql::literal;
@@ -304,12 +305,13 @@ struct Begin<'a> {
 impl Begin<'_> {
     fn run(&self, resume: Option<&At>, mark: &str) -> rusqlite::Result<(Start, Following)> {
         let (c, link) = (self.c, &self.reader.link);
+        let before = meta::cookie(c)?;
         let mut installed = Vec::new();
         if meta::make_source(c, &self.open.identity)? {
             installed.push("a change log and its bookkeeping: tables _tidewater_…".to_owned());
         }
         self.keep_log_open()?;
-        let tabs = self.install(&mut installed)?;
+        let tabs = self.install(before, &mut installed)?;
         let stored = marks(c, link)?;
         let Ends { first, last, .. } = Ends::of(c)?;
         let resumed = match (resume, &stored) {
@@ -329,7 +331,8 @@ impl Begin<'_> {
             (Resumed::At, Some(at), Some(_)) => (at.clone(), vec![at.mark.clone()]),
             _ => (At { seq: last, mark: mark.to_owned() }, vec![mark.to_owned()]),
         };
-        let following = self.follow(&tabs, &at, &marks)?;
+        let cookie = own_ddl::known(c, before)?;
+        let following = self.follow(&tabs, &at, &marks, cookie)?;
         let void = self.void(&tabs)?;
         Ok((Start { position: at.position(), resumed, installed, void }, following))
     }
@@ -346,10 +349,10 @@ impl Begin<'_> {
     }
 
     /// Installs triggers where they are missing, and notes which tables may have changed unseen.
-    fn install(&self, installed: &mut Vec<String>) -> rusqlite::Result<BTreeMap<i64, usize>> {
+    fn install(&self, cookie: i64, installed: &mut Vec<String>) -> rusqlite::Result<BTreeMap<i64, usize>> {
         let c = self.c;
         let stored_cookie: Option<i64> = c.query_row("SELECT cookie FROM _tidewater_control", [], |row| row.get(0))?;
-        let vacuumed = stored_cookie.is_some_and(|stored| meta::cookie(c).is_ok_and(|now| now != stored));
+        let vacuumed = stored_cookie.is_some_and(|stored| stored != cookie);
         let mut tabs = BTreeMap::new();
         for (at, mapping) in self.mappings.iter().enumerate() {
             let name = &mapping.source.table;
@@ -381,7 +384,13 @@ impl Begin<'_> {
         Ok(())
     }
 
-    fn follow(&self, tabs: &BTreeMap<i64, usize>, at: &At, marks: &[String]) -> rusqlite::Result<Following> {
+    fn follow(
+        &self,
+        tabs: &BTreeMap<i64, usize>,
+        at: &At,
+        marks: &[String],
+        cookie: i64,
+    ) -> rusqlite::Result<Following> {
         let (c, reader) = (self.c, self.reader);
         c.execute(
             "INSERT INTO _tidewater_reader(link, target, target_identity, marks, confirmed, seen_at) \
@@ -403,12 +412,12 @@ impl Begin<'_> {
                 (&reader.link, tab),
             )?;
         }
-        c.execute("UPDATE _tidewater_control SET cookie = ?1", [meta::cookie(c)?])?;
+        c.execute("UPDATE _tidewater_control SET cookie = ?1", [cookie])?;
         Ok(Following {
             link: reader.link.clone(),
             mappings: self.mappings.clone(),
             tabs: HashMap::new(),
-            cookie: meta::cookie(c)?,
+            cookie,
             mark: marks[0].clone(),
             confirmed: at.seq,
             idle_at: None,

@@ -55,6 +55,19 @@ fn a_link_that_leaves_hides_no_vacuum_and_costs_the_others_no_comparison() {
 }
 
 #[test]
+fn a_database_that_becomes_a_source_costs_the_link_that_writes_it_no_comparison() {
+    let pair = given(KEYLESS);
+    let third = pair.folder.path().join("third.db");
+    pair.syncs();
+    run(&pair.target, &third, &pair.settings, pair.log_rows_max).expect("runs");
+    pair.writes("UPDATE n SET v = 'C' WHERE v = 'c';");
+    let report = pair.syncs();
+    assert_eq!((report.compared, report.upserts), (0, 1), "its new log and triggers are ours: {report:?}");
+    run(&pair.target, &third, &pair.settings, pair.log_rows_max).expect("runs");
+    assert_eq!(shell(&third, "SELECT group_concat(v) FROM n;"), "a,b,C,d");
+}
+
+#[test]
 fn a_table_stays_protected_until_the_last_of_its_links_leaves() {
     let pair = given("CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1,'a');")
         .with(overwriting)
