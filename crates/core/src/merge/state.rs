@@ -106,8 +106,8 @@ impl State {
         }
     }
 
-    /// Puts a state together; siblings in any order.
-    pub(super) fn new(mut siblings: Vec<Sibling>, seen: Vector) -> Self {
+    /// Puts a state together from its parts, which must keep the invariants of this module; siblings in any order.
+    pub fn from_parts(mut siblings: Vec<Sibling>, seen: Vector) -> Self {
         siblings.sort_unstable_by_key(Sibling::rank);
         Self { siblings, seen }
     }
@@ -159,7 +159,7 @@ impl State {
             None => (!other.seen.saw(&sibling.dot)).then(|| sibling.clone()),
         });
         let theirs = other.siblings.iter().filter(|sibling| !self.seen.saw(&sibling.dot)).cloned();
-        Self::new(ours.chain(theirs).collect(), self.seen.join(&other.seen))
+        Self::from_parts(ours.chain(theirs).collect(), self.seen.join(&other.seen))
     }
 
     /// The state after a local write of the row that was `shown`. It supersedes exactly the siblings seen; under
@@ -204,7 +204,7 @@ impl State {
         let open = if content.is_some() { open } else { vec![] };
         let sibling = Sibling { dot, stamp, content, past: seen.clone(), origins, open };
         let kept = self.siblings.iter().filter(|sibling| kept.contains(&sibling.dot)).cloned();
-        Self::new(kept.chain([sibling]).collect(), seen)
+        Self::from_parts(kept.chain([sibling]).collect(), seen)
     }
 }
 

@@ -1,0 +1,7 @@
+//! Rows written on several sides: joining by properties, rules by name, every schedule of a small world, stored bytes.
+
+mod joins;
+mod pairwise;
+mod rules;
+mod schedules;
+mod world;
