@@ -4,27 +4,37 @@
 //! not followed: the schedule without it is tried anyway. `TIDEWATER_TEST_EVENTS` goes deeper.
 
 use super::world::{Case, Event, Merge, World, events, join};
-use crate::given::{Dice, rounds};
-use tidewater_core::merge::{DeleteUpdate, Policy, Rule, Sibling, State};
+use tidewater_core::merge::{DeleteUpdate, Policy, Rule};
 
 /// Every pair of concurrent writes, a delete among them, and both ways of hearing of them need five.
-const EVENTS: usize = 5;
+pub(super) const EVENTS: usize = 5;
 
 fn depth() -> usize {
     std::env::var("TIDEWATER_TEST_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(EVENTS)
 }
 
-/// Tries every schedule of at most `depth` events; the violation and its schedule, or how many worlds there were.
-fn search(world: &World<'_>, depth: usize, path: &mut Vec<Event>) -> Result<u64, String> {
-    if let Some(violation) = world.violation() {
-        return Err(format!("{violation} after {path:?}"));
+/// What is looked for in a world.
+#[derive(Clone, Copy)]
+pub(super) enum Check {
+    Anything,
+    Divergence,
+}
+
+/// Tries every schedule of at most `depth` events; what is found and its schedule, or how many worlds there were.
+fn search(world: &World<'_>, check: Check, depth: usize, path: &mut Vec<Event>) -> Result<u64, String> {
+    let found = match check {
+        Check::Anything => world.violation(),
+        Check::Divergence => world.divergence(),
+    };
+    if let Some(found) = found {
+        return Err(format!("{found} after {path:?}"));
     }
     let mut worlds = 1;
     if depth > 0 {
         for event in events() {
             if let Some(next) = world.after(event) {
                 path.push(event);
-                worlds += search(&next, depth - 1, path)?;
+                worlds += search(&next, check, depth - 1, path)?;
                 path.pop();
             }
         }
@@ -32,9 +42,10 @@ fn search(world: &World<'_>, depth: usize, path: &mut Vec<Event>) -> Result<u64,
     Ok(worlds)
 }
 
-fn try_all(case: &Case, merge: Merge, depth: usize) -> Result<u64, String> {
-    let empty = search(&World::empty(case, merge), depth, &mut vec![])?;
-    let first_contact = search(&World::first_contact(case, merge), depth - 1, &mut vec![])?;
+/// From a row that nobody has, and, one event less, from rows that were there before first contact.
+pub(super) fn try_all(case: &Case, merge: Merge, check: Check, depth: usize) -> Result<u64, String> {
+    let empty = search(&World::empty(case, merge), check, depth, &mut vec![])?;
+    let first_contact = search(&World::first_contact(case, merge), check, depth - 1, &mut vec![])?;
     Ok(empty + first_contact)
 }
 
@@ -57,17 +68,25 @@ fn merge() -> Policy {
 #[track_caller]
 fn holds(policy: Policy) {
     let case = Case::of(policy);
-    let worlds = try_all(&case, join, depth()).unwrap_or_else(|violation| panic!("{:?}: {violation}", case.policy));
+    let worlds = try_all(&case, join, Check::Anything, depth())
+        .unwrap_or_else(|violation| panic!("{:?}: {violation}", case.policy));
     assert!(worlds > 10_000, "only {worlds} worlds were tried");
 }
 
 macro_rules! every_schedule {
-    ($($name:ident: $policy:expr;)*) => {$(
-        #[test]
-        fn $name() {
-            holds($policy);
+    ($($name:ident: $policy:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                holds($policy);
+            }
+        )*
+
+        /// The rules tried.
+        pub(super) fn policies() -> Vec<Policy> {
+            vec![$($policy),*]
         }
-    )*};
+    };
 }
 
 every_schedule! {

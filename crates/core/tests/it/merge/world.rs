@@ -213,13 +213,24 @@ impl<'a> World<'a> {
     }
 
     fn note_replaced(&mut self, state: &State, shown: Option<Tokens>, content: Option<Tokens>) {
+        let all: Vec<Tokens> = contents(state).collect();
+        let only_shown: Vec<Tokens> = shown.into_iter().collect();
         let row_by_hand = self.case.policy.row == Rule::Manual;
-        let by_hand = self.case.groups.iter().map(|(_, by_hand)| *by_hand).chain([row_by_hand]);
-        for ((record, columns), by_hand) in self.records.iter_mut().zip(columns_of(self.case)).zip(by_hand) {
+        // A row goes as a whole only if it holds what was shown in all groups that are settled by hand.
+        let as_shown = |row: &&Tokens| {
+            let mut by_hand = self.case.groups.iter().filter(|(_, by_hand)| *by_hand);
+            content.is_none()
+                || by_hand.all(|(columns, _)| shown.is_none_or(|s| part(s, columns) == part(**row, columns)))
+        };
+        let whole: Vec<Tokens> =
+            if row_by_hand { only_shown.clone() } else { all.iter().filter(as_shown).copied().collect() };
+        let of_group = |(_, by_hand): &(Vec<usize>, bool)| {
+            if *by_hand && (content.is_some() || row_by_hand) { only_shown.clone() } else { all.clone() }
+        };
+        let superseded: Vec<Vec<Tokens>> = self.case.groups.iter().map(of_group).chain([whole]).collect();
+        for ((record, columns), rows) in self.records.iter_mut().zip(columns_of(self.case)).zip(superseded) {
             let new = content.map(|content| part(content, &columns));
-            let only_shown = by_hand && (content.is_some() || row_by_hand);
-            let known: Vec<Tokens> = if only_shown { shown.into_iter().collect() } else { contents(state).collect() };
-            let parts = known.into_iter().map(|tokens| part(tokens, &columns));
+            let parts = rows.into_iter().map(|tokens| part(tokens, &columns));
             record.replaced.extend(parts.filter(|part| Some(*part) != new));
         }
         if let Some(content) = content {
@@ -237,13 +248,20 @@ impl<'a> World<'a> {
     /// What is wrong once everybody has heard of everything.
     pub(crate) fn violation(&self) -> Option<String> {
         let healed = self.healed();
-        let rows = healed.each_ref().map(|state| shown(state, &self.case.rules).content);
-        if rows.iter().any(|row| *row != rows[0]) {
-            return Some(format!("diverges: {rows:?}"));
-        }
         let [state, ..] = &healed;
-        let row = rows[0].as_ref().map(tokens);
-        self.lost(state).or_else(|| self.came_back(state)).or_else(|| self.wrongly_shown(row))
+        let row = shown(state, &self.case.rules).content.as_ref().map(tokens);
+        let found = self.diverges(&healed).or_else(|| self.lost(state)).or_else(|| self.came_back(state));
+        found.or_else(|| self.wrongly_shown(row))
+    }
+
+    /// The first only: replicas that have heard of the same show different rows.
+    pub(crate) fn divergence(&self) -> Option<String> {
+        self.diverges(&self.healed())
+    }
+
+    fn diverges(&self, healed: &[State; REPLICAS]) -> Option<String> {
+        let rows = healed.each_ref().map(|state| shown(state, &self.case.rules).content);
+        rows.iter().any(|row| *row != rows[0]).then(|| format!("diverges: {rows:?}"))
     }
 
     /// A token that nobody replaced is gone.
@@ -263,10 +281,6 @@ impl<'a> World<'a> {
     /// A row that was replaced is there again.
     fn came_back(&self, state: &State) -> Option<String> {
         let whole = self.records.last()?;
-        // A sibling kept for one group that is settled by hand is a row that was replaced for its other groups.
-        if self.case.by_hand() && self.case.rules.by_column() {
-            return None;
-        }
         contents(state).find(|tokens| whole.replaced.contains(tokens)).map(|tokens| format!("brings back {tokens:?}"))
     }
 
