@@ -13,7 +13,8 @@ use crate::change::{Row, RowBuilder, Value};
 pub struct Shown {
     /// The row; `None` where there is none.
     pub content: Option<Row>,
-    /// The writes that the columns' values come from. Empty where the rules do not look at columns.
+    /// The writes that the columns' values come from. Empty where a write claims the row as a whole: where the rules do
+    /// not look at columns, and for a fallback.
     pub origins: Vec<Origin>,
     /// The siblings that the values come from, ascending indexes. With more than one the row is put together: should
     /// it break a CHECK, the row to show is [`Shown::fallback`].
@@ -40,7 +41,9 @@ impl Shown {
     /// take it if they have the same constraints.
     pub fn fallback(state: &State, rules: &Rules) -> Self {
         let last = state.siblings().iter().rfind(|sibling| sibling.content.is_some());
-        last.map_or_else(Self::default, |last| decide(state, rules, &Pick::Whole(last.dot)))
+        let whole = last.map_or_else(Self::default, |last| decide(state, rules, &Pick::Whole(last.dot)));
+        // It may show values that others had already replaced. Only a write that claims them can bring them back.
+        Self { origins: vec![], ..whole }
     }
 
     fn only(sibling: &Sibling, rules: &Rules) -> Self {

@@ -2,6 +2,7 @@
 
 mod joins;
 mod pairwise;
+mod replica;
 mod rules;
 mod schedules;
 mod world;

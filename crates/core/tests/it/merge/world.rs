@@ -5,7 +5,9 @@
 //! `manual`: they were shown in columns that were written).
 
 use tidewater_core::change::{Key, Row, Value};
-use tidewater_core::merge::{DeleteUpdate, Dot, Joined, Node, Policy, Rule, Rules, Shown, Stamp, State, Vector, Write};
+use tidewater_core::merge::{
+    DeleteUpdate, Dot, Joined, Node, Policy, Rule, Rules, Shown, Sibling, Stamp, State, Write,
+};
 
 pub(crate) const REPLICAS: usize = 3;
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -16,10 +18,6 @@ pub(crate) fn node(number: usize) -> Node {
 
 pub(crate) fn dot(number: usize, counter: u64) -> Dot {
     Dot::Write { node: node(number), counter }
-}
-
-pub(crate) fn seen(dots: impl IntoIterator<Item = Dot>) -> Vector {
-    dots.into_iter().collect()
 }
 
 pub(crate) fn key() -> Key {
@@ -47,7 +45,7 @@ pub(crate) fn join(left: &State, right: &State, _: &Rules) -> State {
 }
 
 /// A rule to try, with what the oracle must know of it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) policy: Policy,
     pub(crate) rules: Rules,
@@ -56,10 +54,6 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn row(row: Rule) -> Self {
-        Self::of(Policy { row, ..Policy::default() })
-    }
-
     pub(crate) fn of(policy: Policy) -> Self {
         let rules = Rules::new(&policy, &NAMES).expect("a policy that fits");
         let index = |name: &String| NAMES.iter().position(|known| known == name).expect("a name");
@@ -119,14 +113,14 @@ struct Record {
 pub(crate) struct World<'a> {
     case: &'a Case,
     merge: Merge,
-    states: [State; REPLICAS],
+    pub(crate) states: [State; REPLICAS],
     /// For each group of columns, and at the end for whole rows.
     records: Vec<Record>,
     writes: u64,
     deletes: u64,
 }
 
-fn tokens(row: &Row) -> Tokens {
+pub(crate) fn tokens(row: &Row) -> Tokens {
     let mut tokens = row.values().map(|value| if let Value::I64(token) = value { token } else { 0 });
     [(); 3].map(|()| tokens.next().expect("three columns"))
 }
@@ -149,7 +143,7 @@ impl<'a> World<'a> {
     /// Everybody had the row before they met: two replicas the same, the third another.
     pub(crate) fn first_contact(case: &'a Case, merge: Merge) -> Self {
         let mut world = Self::empty(case, merge);
-        for (replica, token) in [(0, 900), (1, 900), (2, 901)] {
+        for (replica, token) in [(0, 2000), (1, 2000), (2, 2001)] {
             let tokens = [token; 3];
             world.states[replica] = State::genesis(&key(), row(tokens), Stamp::GENESIS);
             world.note_written(tokens);
@@ -251,7 +245,14 @@ impl<'a> World<'a> {
         let [state, ..] = &healed;
         let row = shown(state, &self.case.rules).content.as_ref().map(tokens);
         let found = self.diverges(&healed).or_else(|| self.lost(state)).or_else(|| self.came_back(state));
-        found.or_else(|| self.wrongly_shown(row))
+        found.or_else(|| self.hidden(row)).or_else(|| self.wrongly_shown(row))
+    }
+
+    /// The same, but for which of the contents is shown.
+    pub(crate) fn divergence_or_loss(&self) -> Option<String> {
+        let healed = self.healed();
+        let [state, ..] = &healed;
+        self.diverges(&healed).or_else(|| self.lost(state)).or_else(|| self.came_back(state))
     }
 
     /// The first only: replicas that have heard of the same show different rows.
@@ -284,13 +285,17 @@ impl<'a> World<'a> {
         contents(state).find(|tokens| whole.replaced.contains(tokens)).map(|tokens| format!("brings back {tokens:?}"))
     }
 
-    fn wrongly_shown(&self, row: Option<Tokens>) -> Option<String> {
+    /// There is no row, though not everything was deleted.
+    fn hidden(&self, row: Option<Tokens>) -> Option<String> {
         let whole = self.records.last()?;
         let survives = whole.written.iter().any(|tokens| !whole.replaced.contains(tokens));
         let kept = self.case.policy.delete_update == DeleteUpdate::KeepUpdate || self.deletes == 0;
-        let Some(row) = row else {
-            return (survives && kept && !self.case.by_hand()).then(|| "hides a row that nobody deleted".to_owned());
-        };
+        (row.is_none() && survives && kept && !self.case.by_hand()).then(|| "hides the row".to_owned())
+    }
+
+    /// A column shows what nobody wrote, or what was knowingly replaced.
+    fn wrongly_shown(&self, row: Option<Tokens>) -> Option<String> {
+        let row = row?;
         for (record, columns) in self.records.iter().zip(columns_of(self.case)).take(self.case.groups.len()) {
             let part = part(row, &columns);
             if !record.written.contains(&part) {
@@ -312,4 +317,14 @@ fn columns_of(case: &Case) -> impl Iterator<Item = Vec<usize>> {
 
 pub(crate) fn row(tokens: Tokens) -> Row {
     tokens.into_iter().map(Value::I64).collect()
+}
+
+/// The state as a partial replica without those columns holds it.
+pub(crate) fn lacking(state: &State, columns: &[usize]) -> State {
+    let siblings = state.siblings().iter().map(|sibling| {
+        let keep = |(column, value)| if columns.contains(&column) { Value::Unchanged } else { value };
+        let content = sibling.content.as_ref().map(|row| row.values().enumerate().map(keep).collect());
+        Sibling { content, ..sibling.clone() }
+    });
+    State::from_parts(siblings.collect(), state.seen().clone())
 }
