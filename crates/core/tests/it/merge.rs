@@ -1,5 +1,6 @@
 //! Rows written on several sides: joining by properties, rules by name, every schedule of a small world, stored bytes.
 
+mod encoding;
 mod joins;
 mod pairwise;
 mod replica;

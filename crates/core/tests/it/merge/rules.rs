@@ -3,7 +3,9 @@
 use super::replica::{Replica, meet};
 use super::world::{Case, dot, key, lacking, row};
 use tidewater_core::change::{Row, Value};
-use tidewater_core::merge::{Collision, DeleteUpdate, Dot, Kind, Policy, PolicyError, Rule, Rules, Shown, Stamp};
+use tidewater_core::merge::{
+    Collision, DeleteUpdate, Dot, Kind, Policy, PolicyError, Rule, Rules, Shown, Stamp, State,
+};
 
 fn columns(rules: &[(&str, Rule)]) -> Vec<(String, Rule)> {
     rules.iter().map(|(name, rule)| ((*name).to_owned(), rule.clone())).collect()
@@ -370,6 +372,15 @@ fn equal_rows_found_at_first_contact_are_one_write() {
     a.write(1, [2, 1, 1]);
     b.hear(a);
     assert_eq!((b.row(), b.siblings().len()), (Some([2, 1, 1]), 1));
+}
+
+#[test]
+fn a_found_row_is_identified_by_key_and_content() {
+    let at = |key: &Row, content: [i64; 3]| State::genesis(key, row(content), Stamp::GENESIS).siblings()[0].dot;
+    let other_key: Row = [Value::I64(2)].into_iter().collect();
+    assert_eq!(at(&key(), [1, 2, 3]), at(&key(), [1, 2, 3]));
+    assert_ne!(at(&key(), [1, 2, 3]), at(&key(), [1, 2, 4]));
+    assert_ne!(at(&key(), [1, 2, 3]), at(&other_key, [1, 2, 3]));
 }
 
 #[test]
