@@ -126,7 +126,7 @@ fn of_three_nodes(case: &Case, columns: i64) -> State {
 fn a_row_without_a_conflict_takes_few_bytes() {
     let bytes = |case: &Case| encoded(&of_three_nodes(case, 10), &case.rules).len();
     assert_eq!(bytes(&by_row()), 23, "three nodes, one sibling, rules for whole rows");
-    assert_eq!(bytes(&by_column()), 95, "ten columns from three writes, rules for columns");
+    assert_eq!(bytes(&by_column()), 94, "ten columns from three writes, rules for columns");
     let one = settled(&by_row()).remove(0);
     assert_eq!(encoded(&one, &by_row().rules).len(), 8, "one node, one sibling");
 }
