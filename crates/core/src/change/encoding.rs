@@ -205,7 +205,7 @@ pub(super) fn decode_raw<'a>(input: &mut &'a [u8]) -> Result<Raw<'a>, DecodeErro
 }
 
 /// Appends a minimal LEB128 number.
-pub(super) fn varint(mut v: u64, out: &mut Vec<u8>) {
+pub(crate) fn varint(mut v: u64, out: &mut Vec<u8>) {
     while v >= 0x80 {
         out.push((v as u8) | 0x80);
         v >>= 7;
@@ -214,7 +214,7 @@ pub(super) fn varint(mut v: u64, out: &mut Vec<u8>) {
 }
 
 /// Reads a minimal LEB128 number.
-pub(super) fn read_varint(input: &mut &[u8]) -> Result<u64, DecodeError> {
+pub(crate) fn read_varint(input: &mut &[u8]) -> Result<u64, DecodeError> {
     let mut v = 0u64;
     for shift in (0..64).step_by(7) {
         let byte = take(input, 1)?[0];
@@ -253,7 +253,8 @@ fn narrow(v: i64) -> Result<i32, DecodeError> {
     i32::try_from(v).map_err(|_| DecodeError::NotCanonical)
 }
 
-fn take<'a>(input: &mut &'a [u8], count: usize) -> Result<&'a [u8], DecodeError> {
+/// Takes `count` bytes from the front of `input`.
+pub(crate) fn take<'a>(input: &mut &'a [u8], count: usize) -> Result<&'a [u8], DecodeError> {
     let (front, rest) = input.split_at_checked(count).ok_or(DecodeError::Truncated)?;
     *input = rest;
     Ok(front)

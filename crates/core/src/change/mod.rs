@@ -12,6 +12,7 @@ mod scope;
 mod value;
 
 pub use encoding::{DecodeError, Raw, decode_value, encode_value};
+pub(crate) use encoding::{read_varint, take, varint};
 pub use filter::{BinaryOp, Expr, Filter, FilterError};
 pub use hash::{RangeHash, RowHash};
 pub use row::{Key, Row, RowBuilder};

@@ -18,7 +18,7 @@ fn encoded(value: &Value<'_>) -> Vec<u8> {
     bytes
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string");
         text
@@ -215,7 +215,7 @@ fn hash_hex(hash: u128) -> String {
 }
 
 #[track_caller]
-fn holds(file: &str, golden: &str, computed: &str) {
+pub(crate) fn holds(file: &str, golden: &str, computed: &str) {
     assert!(
         golden == computed,
         "golden/{file} is not what the code writes. Stored keys and hashes would mean something else. If that is \

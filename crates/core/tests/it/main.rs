@@ -5,3 +5,4 @@ mod encoding;
 mod fold;
 mod given;
 mod link;
+mod merge;
