@@ -169,6 +169,7 @@ impl State {
             .remedy("Nothing to do: it is opened again."));
         }
         let Some(writer) = self.writer.clone() else { return Err(Error::internal("write before ledger")) };
+        let durability = self.flush_at_commit(batch)?;
         // Straight at first, without a savepoint: one would copy every page that is touched.
         let mut done = self.open.write_or_not(|c| self.attempt(c, batch, &writer, false))?;
         if done.is_none() {
@@ -182,7 +183,21 @@ impl State {
             }
         }
         self.held.extend(done.written.held.iter().map(|h| (h.table.clone(), h.key.clone())));
-        Ok(Written { durability: Durability::Durable, ..done.written })
+        Ok(Written { durability, ..done.written })
+    }
+
+    /// Whether the commit of this batch is flushed to disk. All are, but for chunks within a first copy into a
+    /// write-ahead log: the log keeps their order, so a crash of the machine takes the last of them back whole, with
+    /// their progress, and the copy goes on from there. The flush of the last chunk covers them all.
+    fn flush_at_commit(&mut self, batch: &Batch) -> Result<Durability> {
+        let later = matches!(batch.progress, Progress::Copied { through: Some(_), .. }) && self.write_ahead;
+        if self.flushed == later {
+            let mode = if later { "NORMAL" } else { "FULL" };
+            let set = self.open.connection.pragma_update(None, "synchronous", mode);
+            set.map_err(|e| self.open.explain(e))?;
+            self.flushed = !later;
+        }
+        Ok(if later { Durability::Accepted } else { Durability::Durable })
     }
 
     /// Everything that a batch does. `None` where rows failed that were not to be resolved.

@@ -221,6 +221,7 @@ impl State {
                     changes: found.changes,
                     position: At { seq: found.through, mark }.position(),
                     settled: found.settled,
+                    folded: true,
                     after_ms,
                     left_out: found.left_out,
                 }))

@@ -33,6 +33,8 @@ pub(crate) fn prepare(state: &mut State, mappings: Arc<[Mapping]>, tables: &[Tab
         Ok((fit(c)?, Some(own_ddl::known(c, before).map_err(sqlite)?)))
     };
     let ((prepared, writers), seen) = if create { open.write(make)? } else { (open.read(fit)?, state.seen) };
+    let mode: String = open.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(sqlite)?;
+    state.write_ahead = mode == "wal";
     state.seen = seen;
     state.dangling.clear();
     state.tables = writers;

@@ -29,6 +29,10 @@ pub(crate) struct State {
     pub(crate) seen: Option<i64>,
     /// The schema for which the engine's own triggers were made.
     pub(crate) chained_at: Option<i64>,
+    /// Whether the file has a write-ahead log. Made by `prepare`.
+    pub(crate) write_ahead: bool,
+    /// Whether commits are flushed to disk now.
+    pub(crate) flushed: bool,
 }
 
 /// A SQLite database as a target.
@@ -48,6 +52,8 @@ impl SqliteTarget {
             dangling: HashSet::new(),
             seen: None,
             chained_at: None,
+            write_ahead: false,
+            flushed: true,
         };
         Ok(Self { worker: Worker::start("target", state)? })
     }

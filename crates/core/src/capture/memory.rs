@@ -147,6 +147,7 @@ impl Source for MemorySource {
                 changes,
                 position: Self::position(state, through),
                 settled: through == state.log.len(),
+                folded: false,
                 after_ms: None,
                 left_out: 0,
             }))

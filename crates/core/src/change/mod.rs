@@ -82,6 +82,8 @@ pub struct Transaction {
     pub position: Position,
     /// Whether the source was consistent at this position.
     pub settled: bool,
+    /// Whether no row stands in it twice.
+    pub folded: bool,
     /// All the changes were written after this time, in milliseconds since 1970 UTC, if known. The lag is at most
     /// what has passed since.
     pub after_ms: Option<i64>,

@@ -68,7 +68,8 @@ impl Session<'_> {
         let (settled, after_ms) = (transaction.settled, transaction.after_ms);
         self.report.left_out += transaction.left_out;
         let halted = |change: &Change| matches!(self.phases[change.table], Phase::Halted(_));
-        let changes: Vec<Change> = fold([transaction]).into_iter().filter(|c| !halted(c)).collect();
+        let changes = if transaction.folded { transaction.changes } else { fold([transaction]) };
+        let changes: Vec<Change> = changes.into_iter().filter(|c| !halted(c)).collect();
         let rows = changes.len();
         let progress = Progress::Position { before: self.position.clone(), after: after.clone() };
         let batch = Batch { changes, progress, settled, mode: Mode::Replace };

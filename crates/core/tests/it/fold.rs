@@ -34,6 +34,7 @@ fn transactions(changes: Vec<Change>, size: usize) -> Vec<Transaction> {
         changes: changes.to_vec(),
         position: Position(at.to_string()),
         settled: true,
+        folded: false,
         after_ms: None,
         left_out: 0,
     };
