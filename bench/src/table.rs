@@ -24,6 +24,8 @@ pub(crate) enum Target {
     RatioMax(f64),
     /// Our figure must be at most this.
     OursMax(f64),
+    /// Our figure must be at least this.
+    OursMin(f64),
     /// None: for information.
     None,
 }
@@ -50,6 +52,7 @@ impl Line {
             Target::RatioMin(least) => self.ratio().map(|r| r >= least),
             Target::RatioMax(most) => self.ratio().map(|r| r <= most),
             Target::OursMax(most) => Some(self.ours <= most),
+            Target::OursMin(least) => Some(self.ours >= least),
             Target::None => None,
         }
     }
@@ -59,6 +62,7 @@ impl Line {
             Target::RatioMin(least) => format!("≥ {least}x"),
             Target::RatioMax(most) => format!("≤ {most}x"),
             Target::OursMax(most) => format!("≤ {}", figure(most, self.unit)),
+            Target::OursMin(least) => format!("≥ {}", figure(least, self.unit)),
             Target::None => "-".to_owned(),
         }
     }

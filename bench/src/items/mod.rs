@@ -3,6 +3,7 @@
 mod capture;
 mod catch_up;
 mod copy;
+mod joins;
 mod latency;
 mod memory;
 mod verify;
@@ -13,7 +14,7 @@ use crate::{Result, plain, synced};
 use std::path::PathBuf;
 
 /// Their names, in the order in which they run.
-pub(crate) const NAMES: [&str; 6] = ["capture", "copy", "catch-up", "verify", "memory", "latency"];
+pub(crate) const NAMES: [&str; 7] = ["capture", "copy", "catch-up", "verify", "memory", "latency", "joins"];
 
 /// Runs one of them.
 pub(crate) fn run(name: &str, bench: &Bench) -> Result<Vec<Line>> {
@@ -24,6 +25,7 @@ pub(crate) fn run(name: &str, bench: &Bench) -> Result<Vec<Line>> {
         "verify" => verify::run(bench),
         "memory" => memory::run(bench),
         "latency" => latency::run(bench),
+        "joins" => joins::run(bench),
         other => Err(format!("no piece of work is called {other}").into()),
     }
 }

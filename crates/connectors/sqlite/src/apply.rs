@@ -192,9 +192,7 @@ impl State {
     fn flush_at_commit(&mut self, batch: &Batch) -> Result<Durability> {
         let later = matches!(batch.progress, Progress::Copied { through: Some(_), .. }) && self.write_ahead;
         if self.flushed == later {
-            let mode = if later { "NORMAL" } else { "FULL" };
-            let set = self.open.connection.pragma_update(None, "synchronous", mode);
-            set.map_err(|e| self.open.explain(e))?;
+            self.open.flush_each(!later)?;
             self.flushed = !later;
         }
         Ok(if later { Durability::Accepted } else { Durability::Durable })

@@ -9,6 +9,9 @@ use std::borrow::Cow;
 /// Nested arrays deeper than this are refused: a hostile row must not exhaust the stack.
 const DEPTH_MAX: usize = 16;
 
+/// The whole encoding of [`Value::Unchanged`].
+pub(super) const UNCHANGED: u8 = tag::UNCHANGED;
+
 mod tag {
     pub(super) const NULL: u8 = 0;
     pub(super) const UNCHANGED: u8 = 1;

@@ -1,6 +1,6 @@
 //! A row at rest: its values in the canonical encoding, one after the other, in one allocation.
 
-use super::encoding::{DecodeError, Raw, decode_raw, decode_value, encode_value};
+use super::encoding::{DecodeError, Raw, UNCHANGED, decode_raw, decode_value, encode_value};
 use super::hash::RowHash;
 use super::value::Value;
 use std::fmt;
@@ -48,6 +48,19 @@ impl Row {
         std::iter::from_fn(move || if rest.is_empty() { None } else { decode_raw(&mut rest).ok() })
     }
 
+    /// The encoding of [`Value::Unchanged`].
+    pub(crate) const ABSENT: &'static [u8] = &[UNCHANGED];
+
+    /// The encoding of each value.
+    pub(crate) fn encodings(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || {
+            let from = rest;
+            decode_raw(&mut rest).ok()?;
+            Some(&from[..from.len() - rest.len()])
+        })
+    }
+
     /// The values at `columns` as a row of their own; `columns` in any order.
     #[must_use]
     pub fn pick(&self, columns: &[usize]) -> Row {
@@ -68,13 +81,7 @@ impl Row {
 
     /// The encoding of one value; empty where there is none.
     fn at(&self, column: usize) -> &[u8] {
-        let mut rest = &self.0[..];
-        for _ in 0..column {
-            let _ = decode_raw(&mut rest);
-        }
-        let from = rest;
-        let _ = decode_raw(&mut rest);
-        &from[..from.len() - rest.len()]
+        self.encodings().nth(column).unwrap_or_default()
     }
 
     /// The hash of the encoding.
@@ -113,6 +120,11 @@ impl RowBuilder {
     /// Appends one value.
     pub fn push(&mut self, value: &Value<'_>) {
         encode_value(value, &mut self.buffer);
+    }
+
+    /// Appends the encoding of one value.
+    pub(crate) fn push_encoded(&mut self, encoded: &[u8]) {
+        self.buffer.extend_from_slice(encoded);
     }
 
     /// The length of the row so far, in bytes.

@@ -9,7 +9,6 @@ use super::conflict::Collision;
 use super::dot::{Dot, Node, Origin};
 use super::rules::{Group, Rule};
 use super::state::Sibling;
-use crate::change::Value;
 use std::collections::BTreeSet;
 
 /// Whether a node belongs to the endpoint of that name. All nodes of a sync must answer alike.
@@ -88,7 +87,7 @@ impl<'a> Choice<'a> {
 
     /// Whether `candidate` has another value in `column`; not where either has none.
     fn differs(&self, candidate: &Candidate<'_>, column: usize) -> bool {
-        let (ours, theirs) = (self.winner.live.columns.encoded(column), candidate.live.columns.encoded(column));
+        let (ours, theirs) = (self.winner.live.columns.value(column), candidate.live.columns.value(column));
         ours.is_some() && theirs.is_some() && ours != theirs
     }
 
@@ -113,7 +112,7 @@ impl<'a> Choice<'a> {
 
     /// The value for a column of the group: the winner's, or where that is absent, what another sibling has of the
     /// same write.
-    pub(super) fn value(&self, column: usize) -> Option<&Value<'_>> {
+    pub(super) fn value(&self, column: usize) -> Option<&'a [u8]> {
         let same = |candidate: &&Candidate<'_>| candidate.origin.dot == self.winner.origin.dot;
         let others = self.standing.iter().filter(same);
         std::iter::once(&self.winner).chain(others).find_map(|candidate| candidate.live.columns.value(column))

@@ -1,20 +1,13 @@
-//! A row taken apart into its columns. Values are equal where their encodings are: a NaN is itself.
+//! A row taken apart into its columns, each as its encoding: values are equal where their encodings are.
 
-use crate::change::{Row, RowBuilder, Value, decode_value};
+use crate::change::{Row, RowBuilder};
 
-/// The columns of a row.
-pub(super) struct Columns<'a>(Vec<(Value<'a>, &'a [u8])>);
+/// The encodings of a row's columns.
+pub(super) struct Columns<'a>(Vec<&'a [u8]>);
 
 impl<'a> Columns<'a> {
     pub(super) fn of(row: &'a Row) -> Self {
-        let mut rest = row.as_bytes();
-        let next = || {
-            let before = rest;
-            // A row is checked when it is made: this ends where the row does.
-            let value = decode_value(&mut rest).ok()?;
-            Some((value, &before[..before.len() - rest.len()]))
-        };
-        Self(std::iter::from_fn(next).collect())
+        Self(row.encodings().collect())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -22,13 +15,8 @@ impl<'a> Columns<'a> {
     }
 
     /// The value in `column`; `None` where it is absent.
-    pub(super) fn value(&self, column: usize) -> Option<&Value<'a>> {
-        self.0.get(column).map(|(value, _)| value).filter(|value| **value != Value::Unchanged)
-    }
-
-    /// The encoding of that value; `None` where it is absent.
-    pub(super) fn encoded(&self, column: usize) -> Option<&'a [u8]> {
-        self.value(column).map(|_| self.0[column].1)
+    pub(super) fn value(&self, column: usize) -> Option<&'a [u8]> {
+        self.0.get(column).copied().filter(|encoded| *encoded != Row::ABSENT)
     }
 }
 
@@ -37,7 +25,7 @@ pub(super) fn fill(row: &Row, from: &Row) -> Row {
     let (row, from) = (Columns::of(row), Columns::of(from));
     let mut builder = RowBuilder::default();
     for column in 0..row.len().max(from.len()) {
-        builder.push(row.value(column).or(from.value(column)).unwrap_or(&Value::Unchanged));
+        builder.push_encoded(row.value(column).or(from.value(column)).unwrap_or(Row::ABSENT));
     }
     builder.take()
 }

@@ -10,7 +10,7 @@ use super::dot::{Dot, Genesis, Node, Origin, Stamp};
 use super::rules::Rules;
 use super::state::{Sibling, State};
 use super::vector::Vector;
-use crate::change::{DecodeError, Row, RowBuilder, RowHash, Value, decode_value, read_varint, take, varint};
+use crate::change::{DecodeError, Row, RowBuilder, RowHash, decode_value, read_varint, take, varint};
 use std::collections::BTreeSet;
 
 /// The number of this format, in the lower half of the first byte.
@@ -252,7 +252,7 @@ fn encode_hashes(content: &Row, out: &mut Vec<u8>) {
     let columns = Columns::of(content);
     varint(columns.len() as u64, out);
     for column in 0..columns.len() {
-        out.extend_from_slice(&hash(columns.encoded(column)));
+        out.extend_from_slice(&hash(columns.value(column)));
     }
 }
 
@@ -269,14 +269,13 @@ fn decode_hashed(row: Option<&Row>, input: &mut &[u8]) -> Result<Row> {
     let row = row.map(Columns::of);
     let mut builder = RowBuilder::default();
     for (column, hashed) in hashes.chunks_exact(4).enumerate() {
-        let encoded = row.as_ref().and_then(|row| row.encoded(column));
-        let value = row.as_ref().and_then(|row| row.value(column)).filter(|_| hash(encoded) == hashed);
-        builder.push(value.unwrap_or(&Value::Unchanged));
+        let value = row.as_ref().and_then(|row| row.value(column)).filter(|value| hash(Some(value)) == hashed);
+        builder.push_encoded(value.unwrap_or(Row::ABSENT));
     }
     // Columns added since: changing a table makes no version.
     if let Some(row) = row {
         for column in hashes.len() / 4..row.len() {
-            builder.push(row.value(column).unwrap_or(&Value::Unchanged));
+            builder.push_encoded(row.value(column).unwrap_or(Row::ABSENT));
         }
     }
     Ok(builder.take())

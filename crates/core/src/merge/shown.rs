@@ -6,7 +6,7 @@ use super::conflict::{Collision, Conflict, Kind};
 use super::dot::{Dot, Origin};
 use super::rules::{DeleteUpdate, Rule, Rules};
 use super::state::{Sibling, State};
-use crate::change::{Row, RowBuilder, Value};
+use crate::change::{Row, RowBuilder};
 
 /// The row shown, and what a write to it must know. The default is the row that nobody ever wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -108,16 +108,16 @@ fn live(state: &State) -> Vec<Live<'_>> {
 
 /// The live row that the choices make.
 fn put_together(live: &[Live<'_>], choices: &[Choice<'_>], rules: &Rules) -> Shown {
-    let mut columns: Vec<Option<(&Value<'_>, Origin)>> = vec![None; rules.columns()];
+    let mut columns: Vec<Option<(&[u8], Origin)>> = vec![None; rules.columns()];
     for choice in choices {
         for column in &choice.group.columns {
-            columns[*column] = Some((choice.value(*column).unwrap_or(&Value::Unchanged), choice.winner.origin));
+            columns[*column] = Some((choice.value(*column).unwrap_or(Row::ABSENT), choice.winner.origin));
         }
     }
     // A column that no sibling holds is absent, as in a partial replica. Its origin is nobody's business.
     let nobody = live.last().map(|last| last.sibling.own());
     let mut builder = RowBuilder::default();
-    columns.iter().for_each(|column| builder.push(column.map_or(&Value::Unchanged, |(value, _)| value)));
+    columns.iter().for_each(|column| builder.push_encoded(column.map_or(Row::ABSENT, |(value, _)| value)));
     let origins = columns.iter().filter_map(|column| column.map(|(_, origin)| origin).or(nobody));
     let mut sources: Vec<usize> = choices.iter().map(|choice| choice.winner.live.at).collect();
     sources.sort_unstable();

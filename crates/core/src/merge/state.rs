@@ -217,7 +217,7 @@ fn origins(own: Origin, content: Option<&Row>, shown: &Shown, rules: &Rules) -> 
         return vec![];
     }
     let (before, after) = (Columns::of(before), Columns::of(content));
-    let kept = |group: &Group| group.columns.iter().all(|column| before.encoded(*column) == after.encoded(*column));
+    let kept = |group: &Group| group.columns.iter().all(|column| before.value(*column) == after.value(*column));
     let mut origins = vec![own; rules.columns()];
     for column in rules.groups().iter().filter(|group| kept(group)).flat_map(|group| &group.columns) {
         origins[*column] = shown.origins[*column];
