@@ -1,5 +1,6 @@
 //! Writing a batch: its rows, what could not be written, and its progress, in one transaction.
 
+use crate::aside;
 use crate::collisions;
 use crate::meta;
 use crate::own_ddl;
@@ -81,7 +82,8 @@ impl TableWriter {
         let columns = list("", names.iter().copied());
         let parameters: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
         let key = list("", keys.iter().copied());
-        let insert = format!("INSERT INTO {table}({columns}) VALUES ({})", parameters.join(", "));
+        // The table's own ON CONFLICT clauses must not delete rows unseen.
+        let insert = format!("INSERT OR ABORT INTO {table}({columns}) VALUES ({})", parameters.join(", "));
         let mut set: Vec<String> = names
             .iter()
             .filter(|name| set_key || !keys.contains(name))
@@ -107,7 +109,7 @@ impl TableWriter {
             delete: match mark {
                 Some((column, value)) => {
                     let value = value.as_ref().map_or("datetime('now')".to_owned(), |v| crate::sql::literal(v));
-                    format!("UPDATE {table} SET {} = {value} WHERE {matches}", quote(column))
+                    format!("UPDATE OR ABORT {table} SET {} = {value} WHERE {matches}", quote(column))
                 }
                 None => format!("DELETE FROM {table} WHERE {matches}"),
             },
@@ -148,7 +150,8 @@ impl TableWriter {
         let parameter = changed.len() + 1;
         let matches: Vec<String> =
             view.key.iter().enumerate().map(|(n, at)| format!("{} = ?{}", name(*at), parameter + n)).collect();
-        let sql = format!("UPDATE {} SET {} WHERE {}", quote(&view.table), set.join(", "), matches.join(" AND "));
+        let sql =
+            format!("UPDATE OR ABORT {} SET {} WHERE {}", quote(&view.table), set.join(", "), matches.join(" AND "));
         let mut statement = c.prepare_cached(&sql)?;
         let next = bind(&mut statement, 1, changed.into_iter().map(|(_, value)| value))?;
         bind(&mut statement, next, key.raw())?;
@@ -350,7 +353,10 @@ impl State {
             Op::Insert(row) | Op::Upsert(row) | Op::Update(row) if *row == old => return Ok(0),
             _ => "replaced",
         };
-        crate::undo::enter(c, run, link, view, &change.key, kind, &old)?;
+        // The whole row, also what is the target's own: it is to come back as it was.
+        let whole = aside::whole(c, view)?;
+        let Some(old) = One::new(c, &whole)?.get(&change.key)? else { return Ok(0) };
+        crate::undo::enter(c, run, link, &whole, &change.key, kind, &old)?;
         Ok(1)
     }
 

@@ -39,10 +39,17 @@ impl Aside {
         let own = self.view.columns.iter().enumerate().skip(keys);
         let set: Vec<String> = own.map(|(at, column)| format!("{} = ?{}", quote(&column.name), at + 1)).collect();
         let (table, matches) = (quote(&self.view.table), matches(&self.view));
-        let mut statement = c.prepare_cached(&format!("UPDATE {table} SET {} WHERE {matches}", set.join(", ")))?;
+        let mut statement =
+            c.prepare_cached(&format!("UPDATE OR ABORT {table} SET {} WHERE {matches}", set.join(", ")))?;
         bind(&mut statement, 1, self.row.raw())?;
         statement.raw_execute().map(drop)
     }
+}
+
+/// All the columns of the table: what `carried` sees, and then the target's own.
+pub(crate) fn whole(c: &Connection, carried: &View) -> rusqlite::Result<View> {
+    let own = uncarried(c, carried)?.columns.into_iter().skip(carried.key.len());
+    Ok(View { columns: carried.columns.iter().cloned().chain(own).collect(), ..carried.clone() })
 }
 
 /// The key, and the columns of the table that `carried` does not see.

@@ -341,7 +341,12 @@ impl Begin<'_> {
     /// Entry 0 is never forgotten: where it is missing, the log is new, or was emptied by hand, and then no position
     /// of any reader means anything.
     fn keep_log_open(&self) -> rusqlite::Result<()> {
-        triggers::install_cap(self.c, self.open.database.log_rows_max)?;
+        let shared: bool = self.c.query_row(
+            "SELECT EXISTS (SELECT 1 FROM _tidewater_reader WHERE link <> ?1)",
+            [&self.reader.link],
+            |row| row.get(0),
+        )?;
+        triggers::install_cap(self.c, self.open.database.log_rows_max, shared)?;
         let made = self.c.execute("INSERT INTO _tidewater_log(seq, tab) VALUES (0, 0) ON CONFLICT DO NOTHING", [])?;
         if made > 0 {
             self.c.execute("UPDATE _tidewater_reader SET marks = ''", [])?;
@@ -354,6 +359,9 @@ impl Begin<'_> {
         let c = self.c;
         let stored_cookie: Option<i64> = c.query_row("SELECT cookie FROM _tidewater_control", [], |row| row.get(0))?;
         let vacuumed = stored_cookie.is_some_and(|stored| stored != cookie);
+        if vacuumed {
+            self.void_renumbered()?;
+        }
         let mut tabs = BTreeMap::new();
         for (at, mapping) in self.mappings.iter().enumerate() {
             let name = &mapping.source.table;
@@ -364,12 +372,29 @@ impl Begin<'_> {
             if made {
                 installed.push(format!("triggers on {name}"));
             }
-            if made || (vacuumed && mapping.identity == Identity::RowNumber) {
+            if made {
                 c.execute("UPDATE _tidewater_reader_table SET void = 1 WHERE tab = ?1", [tab])?;
             }
             tabs.insert(tab, at);
         }
         Ok(tabs)
+    }
+
+    /// Row numbers may be others now: of every table that goes by them, also those that only other links follow, since
+    /// the schema version that showed it is the known one from here on.
+    fn void_renumbered(&self) -> rusqlite::Result<()> {
+        let tables: Vec<(i64, String)> = self
+            .c
+            .prepare("SELECT id, name FROM _tidewater_table WHERE via = ''")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (tab, name) in tables {
+            let keyless = schema::details(self.c, &name)?.is_none_or(|d| d.table.identity == Identity::RowNumber);
+            if keyless {
+                self.c.execute("UPDATE _tidewater_reader_table SET void = 1 WHERE tab = ?1", [tab])?;
+            }
+        }
+        Ok(())
     }
 
     /// The log has as many key columns as the widest key.

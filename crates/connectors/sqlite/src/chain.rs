@@ -26,8 +26,9 @@ pub(crate) fn refresh(
     }
     if meta::has_table(c, "_tidewater_reader")? {
         c.execute_batch(&triggers::cap(log_rows_max, Writer::Engine).1)?;
+        // Also tables that no link follows now: one may again, and nothing else would tell us.
         let followed: Vec<String> = c
-            .prepare("SELECT name FROM _tidewater_table WHERE id IN (SELECT tab FROM _tidewater_reader_table)")?
+            .prepare("SELECT name FROM _tidewater_table WHERE via = ''")?
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for name in followed {

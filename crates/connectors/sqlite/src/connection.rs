@@ -41,7 +41,7 @@ pub struct Database {
     pub path: PathBuf,
     /// Its name for people.
     pub shown: String,
-    /// The change log holds at most this many entries that a reader has not yet read.
+    /// The change log keeps about this many entries, read or not, and forgets older ones.
     pub log_rows_max: u64,
 }
 

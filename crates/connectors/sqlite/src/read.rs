@@ -33,7 +33,7 @@ pub(crate) enum Look {
     SchemaChanged,
 }
 
-/// The source's log is full: what came after was not logged.
+/// The log went over its limit and forgot its oldest entries, unread ones among them.
 fn overrun(shown: &str, log_rows_max: u64) -> Error {
     Error::new(
         Kind::Lost,

@@ -55,6 +55,9 @@ impl SqliteTarget {
             write_ahead: false,
             flushed: true,
         };
+        if access != Access::Read {
+            state.open.flush_each(true)?;
+        }
         Ok(Self { worker: Worker::start("target", state)? })
     }
 

@@ -3,6 +3,7 @@
 use crate::meta::{self, PREFIX, SOURCE_TABLES, TARGET_TABLES};
 use crate::own_ddl;
 use crate::sql::quote;
+use crate::triggers;
 use rusqlite::Connection;
 
 /// Takes out one link's part at its source; with the last link, everything.
@@ -19,10 +20,13 @@ pub(crate) fn source(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
     for (tab, name) in unread {
+        // Its number stays: entries with it may be unread, and must not be taken for those of another table.
+        if triggers::on_table(c, &name)?.is_empty() {
+            continue;
+        }
         for suffix in ["i", "u", "d", "k", "bi", "bu"] {
             c.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", quote(&format!("{PREFIX}{tab}_{suffix}"))))?;
         }
-        c.execute("DELETE FROM _tidewater_table WHERE name = ?1", [&name])?;
         gone.push(format!("triggers on {name}"));
     }
     let readers: i64 = c.query_row("SELECT count(*) FROM _tidewater_reader", [], |row| row.get(0))?;
@@ -40,13 +44,14 @@ pub(crate) fn source(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
 /// Takes out one link's part at its target; with the last link, everything.
 pub(crate) fn target(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>> {
     let mut gone = Vec::new();
+    let cookie = meta::cookie(c)?;
     if !meta::has_table(c, "_tidewater_link")? {
         if meta::has_table(c, "_tidewater_journal")? {
             drop_tables(c, &["_tidewater_journal"])?;
+            own_ddl::known(c, cookie)?;
         }
         return Ok(gone);
     }
-    let cookie = meta::cookie(c)?;
     // What another link writes, too, stays protected.
     let tables: Vec<String> = c
         .prepare(

@@ -1,8 +1,8 @@
 //! The triggers that capture installs: plain SQL that any SQLite library knows, since the application's own runs it.
 //!
 //! They append keys to the log, never values, and name only key and unique columns, so that dropping any other
-//! column does not break on them. They call no function and look nothing up: each would cost the application more than
-//! the log entry does. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
+//! column does not break on them. They call no function, and look up only what a unique index demands: each look would
+//! cost the application as much as the log entry does. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
 //! Tests: each trap by name in `tests/it/traps.rs`.
 
 use crate::meta::PREFIX;
@@ -98,13 +98,14 @@ pub(crate) fn cap(rows_max: u64, writer: Writer) -> Trigger {
     (CAP.to_owned(), sql)
 }
 
-/// Brings the log's own trigger to what it should be.
-pub(crate) fn install_cap(connection: &Connection, rows_max: u64) -> rusqlite::Result<()> {
+/// Brings the log's own trigger to what it should be. Where other links read the log, the cap that is there stands:
+/// two that disagree would otherwise change it for ever.
+pub(crate) fn install_cap(connection: &Connection, rows_max: u64, shared: bool) -> rusqlite::Result<()> {
     let (name, sql) = cap(rows_max, Writer::Application);
     let there: Option<String> = connection
         .query_row("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?1", [&name], |row| row.get(0))
         .optional()?;
-    if there.as_ref() != Some(&sql) {
+    if there.is_none() || (!shared && there.as_ref() != Some(&sql)) {
         connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {name}; {sql}"))?;
     }
     Ok(())

@@ -5,10 +5,11 @@ use crate::connection::Open;
 use crate::ledger::damaged;
 use crate::meta;
 use crate::own_ddl;
+use crate::schema;
 use crate::sql::{list, quote};
 use crate::types::bind;
 use rusqlite::Connection;
-use tidewater_core::change::{Key, Row, View, ViewColumn};
+use tidewater_core::change::{Identity, Key, Row, View, ViewColumn};
 use tidewater_core::{Error, Kind, Result, code};
 
 /// Enters a row, in the transaction that replaces or deletes it.
@@ -50,6 +51,10 @@ pub(crate) fn restore(open: &Open, run: &str) -> Result<u64> {
             return Err(no_run(run, &open.database.shown));
         }
         let cookie = meta::cookie(c).map_err(sqlite)?;
+        refuse_renumbered(open, c, run, cookie)?;
+        // To links that read this database, a row put back is a write like any other program's.
+        let made = crate::chain::refresh(c, "", &[], open.database.log_rows_max).map_err(sqlite)?;
+        made.map_err(|name| Error::internal(format!("trigger {name} was not asked for")))?;
         c.execute_batch("SAVEPOINT rows").map_err(sqlite)?;
         let mut restored = put_all_back(open, c, run, false);
         if matches!(&restored, Err(error) if error.code == code::ROW_HELD) {
@@ -70,6 +75,28 @@ pub(crate) fn restore(open: &Open, run: &str) -> Result<u64> {
         }
         Ok(restored)
     })
+}
+
+/// Rows of a table without a key are known by their numbers, which a VACUUM since may have given to others.
+fn refuse_renumbered(open: &Open, c: &Connection, run: &str, cookie: i64) -> Result<()> {
+    let sqlite = |e| open.explain(e);
+    let tables: Vec<(String, Option<i64>)> = c
+        .prepare(
+            "SELECT DISTINCT j.target, l.cookie FROM _tidewater_journal j LEFT JOIN _tidewater_link l USING (link) \
+             WHERE j.run = ?1",
+        )
+        .and_then(|mut s| s.query_map([run], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+        .map_err(sqlite)?;
+    for (table, known) in tables {
+        let details = schema::details(c, &table).map_err(sqlite)?;
+        if known != Some(cookie) && details.is_some_and(|d| d.table.identity == Identity::RowNumber) {
+            let what = format!("rows of {table} cannot be put back: they have no key, and the schema changed since");
+            return Err(Error::new(Kind::Data, code::ROW_HELD, what)
+                .meaning("A VACUUM may have given their row numbers to other rows. Nothing was put back; the journal is as it was.")
+                .remedy("The journal's rows can be read with `SELECT * FROM _tidewater_journal`. Give the table a primary key to be safe from this."));
+        }
+    }
+    Ok(())
 }
 
 /// Puts back every row of a run; with `away`, when all of them have been taken away.
@@ -124,7 +151,7 @@ fn put_back(c: &Connection, view: &View, old: &Row) -> rusqlite::Result<()> {
     let parameters: Vec<String> = (1..=view.columns.len()).map(|n| format!("?{n}")).collect();
     let set: Vec<String> = names().map(|n| format!("{0} = excluded.{0}", quote(n))).collect();
     let sql = format!(
-        "INSERT INTO {}({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}",
+        "INSERT OR ABORT INTO {}({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}",
         quote(&view.table),
         list("", names()),
         parameters.join(", "),

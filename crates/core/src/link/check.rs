@@ -186,6 +186,7 @@ impl Session<'_> {
         if verdict.more > 0 {
             let again = self.verify_one(&self.mappings[at].clone()).await?;
             *verdict = Verdict { mended: verdict.mended, ..again };
+            self.refuse_repair(at, verdict).await?;
         }
         Ok(())
     }

@@ -148,8 +148,13 @@ impl Pair {
 
     /// What a run replaced or deleted is put back at the target; says how many rows.
     pub(crate) fn restores(&self, run: &str) -> u64 {
+        self.tries_to_restore(run).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, where it may fail.
+    pub(crate) fn tries_to_restore(&self, run: &str) -> Result<u64> {
         let target = SqliteTarget::open(&Database::new(&self.target), Access::Write, &Env::real());
-        block_on(async { target?.restore(run).await }).unwrap_or_else(|error| panic!("{error}"))
+        block_on(async { target?.restore(run).await })
     }
 
     /// A link's part at its source is taken out.
