@@ -332,6 +332,13 @@ fn writers_who_kept_different_values_after_deletes_are_ranked() {
     assert_eq!(c.row(), Some([2, 2, 5]));
     let collisions = c.conflict().expect("a conflict").collisions;
     assert_eq!(collisions[0], Collision { columns: vec![0], winner: late, losers: vec![early] });
+    // A third, whom neither has seen, does not win by their seeing each other.
+    let mut e = Replica::new(&case, 4);
+    let unseen = e.write(1, [0, 0, 0]);
+    c.hear(&e);
+    assert_eq!(c.row(), Some([2, 2, 5]));
+    let collisions = c.conflict().expect("a conflict").collisions;
+    assert_eq!(collisions[0], Collision { columns: vec![0], winner: late, losers: vec![early, unseen] });
 }
 
 #[test]
@@ -367,6 +374,11 @@ fn equal_rows_found_at_first_contact_are_one_write() {
     meet(&mut all);
     assert_eq!((all[0].row(), all[0].siblings().len(), all[0].conflict()), (Some([1, 1, 1]), 1, None));
     assert_eq!(all[0].state.stamp_max(), Some(Stamp(7 << 16)), "the later of two stamps counts");
+    let [mut d, e, mut f] = Replica::three(&case).map(|replica| replica.found([1, 1, 1], Stamp::GENESIS));
+    d.hear(&e.found([2, 2, 2], Stamp(3 << 16)));
+    f.hear(&all[0]);
+    d.hear(&f);
+    assert_eq!((d.row(), d.siblings().len()), (Some([1, 1, 1]), 2), "also where there is more to join");
     // A write supersedes what was found, for whoever meets it later.
     let [a, b, _] = &mut all;
     a.write(1, [2, 1, 1]);
