@@ -19,6 +19,10 @@ const CACHE_KIB: i64 = 16_384;
 /// A batch writes some thousand pages; a checkpoint after each would write the same ones again and again.
 const CHECKPOINT_PAGES: i64 = 8_192;
 
+/// Commits survive the crash of the machine. As FULL where there is a write-ahead log; where there is none, also the
+/// folder is flushed, from which a commit removes its journal.
+const FLUSHED: &str = "EXTRA";
+
 /// Within a first copy, which writes each page once: a checkpoint waits for the disk, and gains nothing there but that
 /// the log stays short (128 MiB).
 const COPY_CHECKPOINT_PAGES: i64 = 32_768;
@@ -147,7 +151,7 @@ impl Open {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         // A target's position must survive the crash of the machine; a source's marks are checked anyway.
-        let synchronous = if access == Access::Create { "FULL" } else { "NORMAL" };
+        let synchronous = if access == Access::Create { FLUSHED } else { "NORMAL" };
         connection.pragma_update(None, "synchronous", synchronous)?;
         // The first look at the file: says whether it is a database at all.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
@@ -155,7 +159,7 @@ impl Open {
 
     /// Whether commits are flushed to disk one by one, as they are from the beginning, or in long runs. For a target.
     pub(crate) fn flush_each(&self, each: bool) -> Result<()> {
-        let (synchronous, pages) = if each { ("FULL", CHECKPOINT_PAGES) } else { ("NORMAL", COPY_CHECKPOINT_PAGES) };
+        let (synchronous, pages) = if each { (FLUSHED, CHECKPOINT_PAGES) } else { ("NORMAL", COPY_CHECKPOINT_PAGES) };
         let set = |name, value: &dyn rusqlite::ToSql| self.connection.pragma_update(None, name, value);
         set("synchronous", &synchronous).and_then(|()| set("wal_autocheckpoint", &pages)).map_err(|e| self.explain(e))
     }
