@@ -109,6 +109,11 @@ impl Scan for SqliteSource {
         self.worker.call(move |s| s.open.count(&view, rows_max)).await
     }
 
+    async fn estimate(&mut self, view: &View) -> Result<Option<u64>> {
+        let view = view.clone();
+        self.worker.call(move |s| s.open.estimate(&view)).await
+    }
+
     async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {
         let (view, range) = (view.clone(), range.clone());
         self.worker.call(move |s| s.open.part(&view, &range, rows_max)).await

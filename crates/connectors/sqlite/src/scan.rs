@@ -101,6 +101,29 @@ impl Open {
         })
     }
 
+    /// How many row numbers lie between the first and the last: two seeks. Nothing where the key is another one, or
+    /// where only some rows are seen.
+    pub(crate) fn estimate(&self, view: &View) -> Result<Option<u64>> {
+        if view.filter.is_some() || view.deleted_when.is_some() {
+            return Ok(None);
+        }
+        self.read(|c| {
+            let work = || -> rusqlite::Result<Option<u64>> {
+                match crate::schema::details(c, &view.table)? {
+                    Some(details) if details.key_is_row_number => {}
+                    _ => return Ok(None),
+                }
+                let [key] = key_names(view)[..] else { return Ok(None) };
+                let (key, table) = (quote(key), quote(&view.table));
+                let sql = format!("SELECT (SELECT min({key}) FROM {table}), (SELECT max({key}) FROM {table})");
+                let (first, last): (Option<i64>, Option<i64>) =
+                    c.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(first.zip(last).map(|(first, last)| last.abs_diff(first).saturating_add(1)))
+            };
+            work().map_err(|e| self.explain(e))
+        })
+    }
+
     pub(crate) fn part(&self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {
         self.read(|c| {
             let mut reader = Reader::new(view);

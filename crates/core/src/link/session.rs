@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Rows are counted up to here before they are read, which takes some ten milliseconds; who copies more sees its
-/// progress without an end. A count of all would hold up the first chunk, and the source's writers where reading
+/// progress by an estimate, if there is one. A count of all would hold up the first chunk, and the source's writers where reading
 /// locks them out.
 const COUNTED_MAX: u64 = 200_000;
 
@@ -301,7 +301,7 @@ impl<'a> Session<'a> {
     /// How many rows a table of the source has, if that is known soon: nothing waits for a long count.
     pub(super) async fn total(&mut self, mapping: &Mapping) -> Result<Option<u64>> {
         let rows = self.source.count(&mapping.source, COUNTED_MAX).await?;
-        Ok((rows < COUNTED_MAX).then_some(rows))
+        if rows < COUNTED_MAX { Ok(Some(rows)) } else { self.source.estimate(&mapping.source).await }
     }
 
     pub(super) fn progress(&self, table: &str, done: u64, total: Option<u64>) {

@@ -57,6 +57,11 @@ pub trait Scan: Send {
     /// How many rows the view sees; counted no further than `rows_max`, so that a small one is answered at once.
     async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64>;
 
+    /// About how many rows the view sees, where that can be told without reading them.
+    async fn estimate(&mut self, _view: &View) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// Hashes the first rows of a range, at most `rows_max`.
     async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part>;
 

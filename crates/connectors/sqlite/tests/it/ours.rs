@@ -1,6 +1,7 @@
 //! What several links share in one database, and what other programs do there meanwhile.
 
 use crate::given::{given, overwriting, run, shell, try_shell};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tidewater_core::change::{Deletes, Pattern, Scope, TableScope};
 use tidewater_core::code;
@@ -256,4 +257,21 @@ fn a_table_that_is_followed_again_is_logged_by_a_link_that_already_writes() {
     assert_eq!(pair.at_target("SELECT v FROM t;"), "later", "it came in a later batch of the same run");
     onwards(&Settings::default());
     assert_eq!(shell(&pair.folder.path().join("third.db"), "SELECT v FROM t;"), "later");
+}
+
+#[test]
+fn a_large_table_shows_how_far_its_copy_is() {
+    let pair = given(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY); WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i \
+         WHERE n < 250000) INSERT INTO t SELECT n FROM i;",
+    );
+    let (shown, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (right, any) = (shown.clone(), seen.clone());
+    pair.syncs_while(move |event| {
+        if let Event::Progress { total, .. } = event {
+            any.store(true, Ordering::Relaxed);
+            right.store(*total == Some(250_000), Ordering::Relaxed);
+        }
+    });
+    assert!(seen.load(Ordering::Relaxed) && shown.load(Ordering::Relaxed), "the key's range says how many rows come");
 }
