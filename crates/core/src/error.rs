@@ -81,6 +81,8 @@ pub mod code {
     pub const FOREIGN_KEY_OUTSIDE: Code = Code(25);
     /// A table, column or expression of the scope does not exist or cannot be used.
     pub const SCOPE: Code = Code(26);
+    /// Replicas settle conflicts by different rules.
+    pub const RULES_DIFFER: Code = Code(27);
     /// Another Tidewater works on this file.
     pub const LEASE: Code = Code(30);
     /// A table's schema drifted: the table is halted.

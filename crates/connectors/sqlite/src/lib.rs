@@ -23,6 +23,7 @@ mod meta;
 mod own_ddl;
 mod probes;
 mod read;
+mod replica;
 mod scan;
 mod schema;
 mod sql;
@@ -36,5 +37,6 @@ mod worker;
 
 pub use capture::SqliteSource;
 pub use connection::{Access, Database};
+pub use replica::SqliteReplica;
 pub use status::{FollowerStatus, LinkStatus, Status, TableStatus};
 pub use target::SqliteTarget;

@@ -152,6 +152,11 @@ impl Scope {
         Ok(names.iter().copied().filter(|name| self.sees(name)).collect())
     }
 
+    /// Whether a table is selected by its own name, rather than by a pattern or with all others.
+    pub fn names(&self, name: &str) -> bool {
+        self.tables.iter().any(|p| p.is_plain() && p.matches(name))
+    }
+
     /// Whether a table of that name belongs to this scope.
     pub fn sees(&self, name: &str) -> bool {
         let all = self.tables.iter().all(|p| p.out);

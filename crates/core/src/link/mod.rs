@@ -6,6 +6,7 @@
 
 mod check;
 mod copy;
+mod exchange;
 mod first_contact;
 mod follow;
 mod plan;
@@ -17,6 +18,7 @@ mod throttle;
 
 pub use crate::apply::Existing;
 pub use check::{DifferingRow, NAMED_MAX, Verdict};
+pub use exchange::{Exchange, ExchangeReport, ExchangeSettings, Member, MemberReport, Prefer};
 pub use first_contact::Counts;
 pub use plan::{Plan, PlannedTable, no_key_note};
 pub use report::Report;

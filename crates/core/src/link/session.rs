@@ -5,7 +5,7 @@ use super::throttle::Throttle;
 use super::{Link, Report, Run, Settings};
 use crate::apply::{Existing, Ledger, Phase, TableLedger, Target, Writer};
 use crate::capture::{Reader, Resumed, Source, Survey};
-use crate::change::{Mapping, Position, Table};
+use crate::change::{Mapping, Position, Scope, Table};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
 use crate::transport::{Budget, Pace};
@@ -334,8 +334,15 @@ fn refuse_reversal(source: &Survey, target: &Survey, names: &Names) -> Result<()
 
 /// The tables of the scope and their mappings, in an order in which parents come before their children.
 fn resolve(settings: &Settings, survey: &Survey, names: &Names) -> Result<(Vec<Table>, Arc<[Mapping]>)> {
+    let tables = select(&settings.scope, survey, &names.source_name)?;
+    let mappings = tables.iter().map(|t| settings.scope.special(&t.name).resolve(t)).collect::<Result<Vec<_>>>()?;
+    Ok((tables, mappings.into()))
+}
+
+/// The tables of the scope, in an order in which parents come before their children. `shown` is whose tables they are.
+pub(super) fn select(scope: &Scope, survey: &Survey, shown: &str) -> Result<Vec<Table>> {
     let there: Vec<&str> = survey.tables.iter().map(|t| t.name.as_str()).collect();
-    let selected = settings.scope.select(&there).map_err(|error| {
+    let selected = scope.select(&there).map_err(|error| {
         let skipped = survey.skipped.iter().find(|(name, _)| error.what.ends_with(&format!(" {name}")));
         match skipped {
             Some((name, why)) => {
@@ -345,10 +352,7 @@ fn resolve(settings: &Settings, survey: &Survey, names: &Names) -> Result<(Vec<T
         }
     })?;
     if selected.is_empty() {
-        let skipped: Vec<String> = survey.skipped.iter().map(|(name, why)| format!("  {name}: {why}")).collect();
-        return Err(Error::new(Kind::Invalid, code::NO_TABLES, format!("{} has no table to sync", names.source_name))
-            .meaning(if skipped.is_empty() { String::new() } else { format!("Skipped:\n{}", skipped.join("\n")) })
-            .remedy("Wrong direction? Swap the arguments. Otherwise create the tables first."));
+        return Err(no_tables(survey, shown));
     }
     let mut tables: Vec<&Table> = survey.tables.iter().filter(|t| selected.contains(&t.name.as_str())).collect();
     refuse_outside_parents(&tables, survey)?;
@@ -363,8 +367,15 @@ fn resolve(settings: &Settings, survey: &Survey, names: &Names) -> Result<(Vec<T
         let next = tables.iter().position(|t| !waits(t, &tables)).unwrap_or(0);
         ordered.push(tables.remove(next).clone());
     }
-    let mappings = ordered.iter().map(|t| settings.scope.special(&t.name).resolve(t)).collect::<Result<Vec<_>>>()?;
-    Ok((ordered, mappings.into()))
+    Ok(ordered)
+}
+
+/// The refusal of a scope in which nothing is left.
+pub(super) fn no_tables(survey: &Survey, shown: &str) -> Error {
+    let skipped: Vec<String> = survey.skipped.iter().map(|(name, why)| format!("  {name}: {why}")).collect();
+    Error::new(Kind::Invalid, code::NO_TABLES, format!("{shown} has no table to sync"))
+        .meaning(if skipped.is_empty() { String::new() } else { format!("Skipped:\n{}", skipped.join("\n")) })
+        .remedy("Wrong direction? Swap the arguments. Otherwise create the tables first.")
 }
 
 fn refuse_outside_parents(tables: &[&Table], survey: &Survey) -> Result<()> {

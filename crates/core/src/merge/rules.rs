@@ -22,6 +22,30 @@ pub enum Rule {
     Manual,
 }
 
+impl Rule {
+    /// The word in configuration and in journals.
+    pub fn word(&self) -> String {
+        match self {
+            Rule::Merge => "merge".to_owned(),
+            Rule::LastWriter => "last-writer".to_owned(),
+            Rule::FirstWriter => "first-writer".to_owned(),
+            Rule::Prefer(endpoint) => format!("prefer:{endpoint}"),
+            Rule::Manual => "manual".to_owned(),
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "merge" => Some(Rule::Merge),
+            "last-writer" => Some(Rule::LastWriter),
+            "first-writer" => Some(Rule::FirstWriter),
+            "manual" => Some(Rule::Manual),
+            _ => Some(Rule::Prefer(word.strip_prefix("prefer:").filter(|name| !name.is_empty())?.to_owned())),
+        }
+    }
+}
+
 /// What becomes of a row that one side deleted and another changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeleteUpdate {
@@ -30,6 +54,21 @@ pub enum DeleteUpdate {
     KeepUpdate,
     /// Any delete wins.
     Delete,
+}
+
+impl DeleteUpdate {
+    /// The word in configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            DeleteUpdate::KeepUpdate => "keep-update",
+            DeleteUpdate::Delete => "delete",
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::KeepUpdate, Self::Delete].into_iter().find(|choice| choice.word() == word)
+    }
 }
 
 /// The rules of one table as written down: columns by name.
@@ -52,6 +91,38 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// As words, which [`Policy::from_words`] reads: how a replica stores it.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = vec![self.row.word(), self.delete_update.word().to_owned()];
+        for (name, rule) in &self.columns {
+            words.extend(["column".to_owned(), name.clone(), rule.word()]);
+        }
+        for group in &self.together {
+            words.extend(["together".to_owned(), group.len().to_string()]);
+            words.extend(group.iter().cloned());
+        }
+        words
+    }
+
+    /// Reads what [`Policy::words`] wrote; `None` where it did not.
+    pub fn from_words(words: &[String]) -> Option<Self> {
+        let mut words = words.iter();
+        let row = Rule::from_word(words.next()?)?;
+        let delete_update = DeleteUpdate::from_word(words.next()?)?;
+        let mut policy = Self { row, delete_update, ..Self::default() };
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "column" => policy.columns.push((words.next()?.clone(), Rule::from_word(words.next()?)?)),
+                "together" => {
+                    let count: usize = words.next()?.parse().ok()?;
+                    policy.together.push(words.by_ref().take(count).cloned().collect());
+                }
+                _ => return None,
+            }
+        }
+        Some(policy)
+    }
+
     /// The hash that all nodes of a sync must agree on: BLAKE3 over names and rules. The order in which they are
     /// written down makes no difference.
     pub fn hash(&self) -> [u8; 16] {
@@ -62,10 +133,7 @@ impl Policy {
             hasher.update(text.as_bytes());
         };
         rule_text(&self.row, &mut text);
-        text(match self.delete_update {
-            DeleteUpdate::KeepUpdate => "keep-update",
-            DeleteUpdate::Delete => "delete",
-        });
+        text(self.delete_update.word());
         let mut columns: Vec<_> = self.columns.iter().collect();
         columns.sort();
         for (name, rule) in columns {

@@ -1,0 +1,310 @@
+//! Meeting: which tables are shared, whether their rows may be brought together, and versions for rows that have none.
+
+use super::super::first_contact::Counts;
+use super::super::session;
+use super::super::state::{Event, State};
+use super::Prefer;
+use super::rounds::{HUB, Rounds};
+use crate::capture::Survey;
+use crate::change::{Deletes, Identity, Mapping, Table, View, ViewColumn};
+use crate::error::{Error, Kind, Result, code};
+use crate::merge::{Policy, Rules};
+use crate::replica::{Introduction, Membership, Shared};
+use crate::verify::{Comparison, DifferenceKind};
+
+/// Rows adopted in one transaction.
+const ADOPTED_MAX: usize = 5_000;
+
+impl Rounds<'_> {
+    /// Brings everybody to where versions can be exchanged.
+    pub(super) async fn meet(&mut self) -> Result<()> {
+        let mut surveys = Vec::new();
+        for present in &mut self.present {
+            surveys.push(present.replica.survey().await?);
+        }
+        let tables = self.tables(&surveys)?;
+        self.shared = tables.iter().map(|table| self.shared(table)).collect::<Result<Vec<_>>>()?.into();
+        self.report.tables = tables.iter().map(|table| table.name.clone()).collect();
+        self.fit(&tables, false).await?;
+        let mut before = Vec::new();
+        for present in &mut self.present {
+            before.push(present.replica.introduce().await?);
+        }
+        self.refuse_collisions(&before, &surveys).await?;
+        self.fit(&tables, true).await?;
+        self.join(&tables).await?;
+        self.introduce().await
+    }
+
+    /// The tables of the scope, parents before their children, as the first member has them that has them.
+    fn tables(&mut self, surveys: &[Survey]) -> Result<Vec<Table>> {
+        let mut union = Survey::default();
+        for survey in surveys {
+            for table in &survey.tables {
+                match union.tables.iter_mut().find(|known| known.name.eq_ignore_ascii_case(&table.name)) {
+                    None => union.tables.push(table.clone()),
+                    Some(known) => add_columns(known, table),
+                }
+            }
+        }
+        for (name, why) in surveys.iter().flat_map(|survey| &survey.skipped) {
+            if !union.skipped.iter().any(|(known, _)| known == name) {
+                union.skipped.push((name.clone(), why.clone()));
+            }
+        }
+        let shown = self.members[self.present[HUB].at].shown();
+        let mut tables = session::select(&self.settings.scope, &union, &shown)?;
+        let named = |name: &str| self.settings.scope.names(name);
+        let mut keyless = Vec::new();
+        for table in tables.iter().filter(|table| table.identity == Identity::RowNumber) {
+            if named(&table.name) {
+                return Err(no_key(&table.name));
+            }
+            keyless.push((table.name.clone(), "it has no primary key, by which both sides would know a row".into()));
+        }
+        tables.retain(|table| table.identity == Identity::PrimaryKey);
+        union.skipped.extend(keyless);
+        if tables.is_empty() {
+            return Err(session::no_tables(&union, &shown));
+        }
+        self.report.skipped = union.skipped;
+        Ok(tables)
+    }
+
+    fn shared(&self, table: &Table) -> Result<Shared> {
+        let mut columns: Vec<ViewColumn> = table
+            .columns
+            .iter()
+            .filter(|column| !column.generated)
+            .map(|column| ViewColumn { name: column.name.clone(), collation: column.collation.clone() })
+            .collect();
+        columns.sort_by_key(|column| column.name.to_ascii_lowercase());
+        let place = |name: &String| columns.iter().position(|c| c.name.eq_ignore_ascii_case(name));
+        let key = table.key.iter().map(place).collect::<Option<Vec<_>>>();
+        let key = key.ok_or_else(|| Error::internal(format!("the key of {} is not among its columns", table.name)))?;
+        let own = self.settings.policies.iter().find(|(name, _)| name.eq_ignore_ascii_case(&table.name));
+        let policy = own.map_or(&self.settings.policy, |(_, policy)| policy).clone();
+        check_policy(&table.name, &policy, &columns)?;
+        let view =
+            View { table: table.name.clone(), columns, key, filter: None, deleted_when: None, value_bytes_max: None };
+        Ok(Shared { view, policy })
+    }
+
+    /// Refuses tables of another shape, and with `create` makes those that are missing.
+    async fn fit(&mut self, tables: &[Table], create: bool) -> Result<()> {
+        for present in &mut self.present {
+            let made = present.replica.prepare(self.shared.clone(), tables, create).await?;
+            let report = &mut self.report.members[present.at];
+            if let Some((at, why)) = made.unfit.first_key_value() {
+                let what = format!("{}: the table {} does not fit", report.shown, tables[*at].name);
+                return Err(Error::new(Kind::Conflict, code::COLUMNS_DIFFER, what)
+                    .meaning(why)
+                    .remedy("Nothing was written. Mend the table, or leave it out with --tables."));
+            }
+            if create {
+                report.created.extend(made.created);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tables that meet for the first time are compared before anything is written.
+    async fn refuse_collisions(&mut self, before: &[Introduction], surveys: &[Survey]) -> Result<()> {
+        if self.settings.prefer.is_some() {
+            return self.check_preference();
+        }
+        for other in HUB + 1..self.present.len() {
+            let mut counts = Vec::new();
+            for at in 0..self.shared.len() {
+                let name = self.shared[at].view.table.clone();
+                let there = |n: usize| surveys[n].tables.iter().any(|t| t.name.eq_ignore_ascii_case(&name));
+                let shares = |n: usize| before[n].rules.contains_key(&name);
+                if there(HUB) && there(other) && !(shares(HUB) && shares(other)) {
+                    self.tell(&State::Comparing);
+                    counts.push(self.compare(at, other).await?);
+                }
+            }
+            if counts.iter().any(|c| c.differ > 0) {
+                return Err(self.refusal(other, &counts));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_preference(&self) -> Result<()> {
+        let Some(Prefer::Newest(column)) = &self.settings.prefer else { return Ok(()) };
+        let has = |shared: &Shared| shared.view.columns.iter().any(|c| c.name.eq_ignore_ascii_case(column));
+        if self.shared.iter().any(has) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Invalid, code::SCOPE, format!("no table has a column {column}, which newest: names"))
+            .meaning("Nothing was written.")
+            .remedy("Name the column that says when a row was last written."))
+    }
+
+    async fn compare(&mut self, at: usize, other: usize) -> Result<Counts> {
+        let view = self.shared[at].view.clone();
+        let table = view.table.clone();
+        let mapping = Mapping {
+            source: view.clone(),
+            target: view,
+            identity: Identity::PrimaryKey,
+            deletes: Deletes::Apply,
+            whole: true,
+        };
+        let mut counts = Counts { table: table.clone(), ..Counts::default() };
+        let mut comparison = Comparison::default();
+        let mut done = 0;
+        loop {
+            let Ok([hub, other]) = self.present.get_disjoint_mut([HUB, other]) else {
+                return Err(Error::internal("a replica is compared with itself"));
+            };
+            let step = comparison.step(&mapping, &mut *hub.replica, &mut *other.replica).await?;
+            let Some(step) = step else { return Ok(counts) };
+            self.check_stop()?;
+            done += step.source_rows;
+            counts.equal += step.source_rows;
+            for difference in step.differences {
+                match difference.kind {
+                    DifferenceKind::Missing => (counts.missing, counts.equal) = (counts.missing + 1, counts.equal - 1),
+                    DifferenceKind::Differs => (counts.differ, counts.equal) = (counts.differ + 1, counts.equal - 1),
+                    DifferenceKind::Extra => counts.extra += 1,
+                }
+            }
+            self.event(Event::Progress { table: &table, done, total: None });
+        }
+    }
+
+    /// The refusal of first contact.
+    fn refusal(&self, other: usize, counts: &[Counts]) -> Error {
+        let shown = |present: usize| self.members[self.present[present].at].shown();
+        let (one, two) = (shown(HUB), shown(other));
+        let width = counts.iter().map(|c| c.table.chars().count()).max().unwrap_or(0);
+        let line = |c: &Counts| {
+            let mut line = format!("  {:width$}  {} equal  {} differ", c.table, c.equal, c.differ);
+            for (count, only) in [(c.missing, &one), (c.extra, &two)] {
+                if count > 0 {
+                    line.push_str(&format!("  {count} only in {only}"));
+                }
+            }
+            line
+        };
+        let lines: Vec<String> = counts.iter().filter(|c| c.differ > 0).map(line).collect();
+        let what = format!("{one} and {two} hold different rows under the same keys");
+        Error::new(Kind::Conflict, code::FIRST_CONTACT_DIFFERS, what).meaning(lines.join("\n")).remedy(format!(
+            "Nothing was written. Say whose rows count; the others are kept in the journal:\n\
+             \x20 --prefer source         those of {one}\n\
+             \x20 --prefer target         those of {two}\n\
+             \x20 --prefer newest:COLUMN  the row with the greater value in that column\n\
+             Rows that only one side has are kept and go to the other."
+        ))
+    }
+
+    async fn join(&mut self, tables: &[Table]) -> Result<()> {
+        for present in 0..self.present.len() {
+            let at = self.present[present].at;
+            let membership = Membership { endpoint: self.members[at].endpoint(), tables: self.shared.clone() };
+            let joined = self.present[present].replica.join(membership).await?;
+            let report = &mut self.report.members[at];
+            report.installed.extend(joined.installed);
+            if let Some(why) = joined.renewed {
+                let notice = format!("{}: {why}; it goes on as a new node, and nothing is lost", report.shown);
+                report.renewed = Some(why);
+                self.event(Event::Notice(&notice));
+                self.report.notices.push(notice);
+            }
+            for table in joined.unadopted {
+                self.adopt(present, table, &tables[table].name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn adopt(&mut self, present: usize, table: usize, name: &str) -> Result<()> {
+        self.tell(&State::Comparing);
+        let view = self.shared[table].view.clone();
+        let replica = &mut self.present[present].replica;
+        let total = replica.estimate(&view).await?;
+        let mut done = 0;
+        loop {
+            self.check_stop()?;
+            let present = &mut self.present[present];
+            let adopted = present.replica.adopt(table, ADOPTED_MAX).await?;
+            done += adopted.rows;
+            self.report.members[present.at].adopted += adopted.rows;
+            self.event(Event::Progress { table: name, done, total });
+            if adopted.done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Everybody learns what the hub knows, and the hub what everybody knows.
+    async fn introduce(&mut self) -> Result<()> {
+        for other in HUB + 1..self.present.len() {
+            // What others know of one may make it another node, which the others are told then.
+            let said = self.present[other].replica.introduce().await?;
+            self.present[HUB].replica.hear(&said).await?;
+        }
+        for other in HUB + 1..self.present.len() {
+            let said = self.present[HUB].replica.introduce().await?;
+            let heard = self.present[other].replica.hear(&said).await?;
+            self.present[other].heard.insert(HUB, heard);
+        }
+        for other in HUB + 1..self.present.len() {
+            let said = self.present[other].replica.introduce().await?;
+            self.check_rules(other, &said)?;
+            let heard = self.present[HUB].replica.hear(&said).await?;
+            self.present[HUB].heard.insert(other, heard);
+        }
+        for present in &mut self.present {
+            let said = present.replica.introduce().await?;
+            present.node = said.node().ok_or_else(|| Error::internal("a replica that joined has no name"))?;
+        }
+        Ok(())
+    }
+
+    /// All hold the same rules: they were just told. Other tables that both share may have come from elsewhere.
+    fn check_rules(&self, other: usize, said: &Introduction) -> Result<()> {
+        for shared in self.shared.iter() {
+            if said.rules.get(&shared.view.table).is_some_and(|rules| *rules != shared.policy.hash()) {
+                let shown = self.members[self.present[other].at].shown();
+                return Err(rules_differ(&shown, &shared.view.table));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The refusal of rules that are not the same at all replicas.
+fn rules_differ(shown: &str, table: &str) -> Error {
+    Error::new(Kind::Conflict, code::RULES_DIFFER, format!("{shown} settles conflicts in {table} by other rules"))
+        .meaning("Replicas with different rules would show different rows. Nothing was exchanged.")
+        .remedy("Write the same `conflicts` and `together` for every sync that shares this table.")
+}
+
+fn no_key(table: &str) -> Error {
+    Error::new(Kind::Invalid, code::UNSUPPORTED_TABLE, format!("{table} has no primary key"))
+        .meaning("Both ways, the sides could not know which rows are the same. Nothing was written.")
+        .remedy("Give it a primary key, carry it one way, or leave it out with --tables.")
+}
+
+fn check_policy(table: &str, policy: &Policy, columns: &[ViewColumn]) -> Result<()> {
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    match Rules::new(policy, &names) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::new(Kind::Invalid, code::SCOPE, format!("the rules of {table}: {error}"))
+            .meaning("Nothing was read or written.")
+            .remedy(format!("Correct `conflicts` or `together`; {table} has: {}", names.join(", ")))),
+    }
+}
+
+/// Columns that only another member has: the table is to have them everywhere.
+fn add_columns(known: &mut Table, other: &Table) {
+    for column in &other.columns {
+        if known.column(&column.name).is_none() {
+            known.columns.push(column.clone());
+        }
+    }
+}
+
