@@ -125,6 +125,22 @@ impl TableWriter {
         Ok(statement.raw_execute()? as u64)
     }
 
+    /// Inserts a row that is not there; fails if it is.
+    pub(crate) fn insert(&self, c: &Connection, row: &Row) -> rusqlite::Result<()> {
+        self.run(c, &self.insert, row)
+    }
+
+    /// Writes a row over what is there.
+    pub(crate) fn upsert(&self, c: &Connection, row: &Row) -> rusqlite::Result<()> {
+        self.run(c, &self.upsert, row)
+    }
+
+    fn run(&self, c: &Connection, sql: &str, row: &Row) -> rusqlite::Result<()> {
+        let mut statement = c.prepare_cached(sql)?;
+        bind(&mut statement, 1, row.raw())?;
+        statement.raw_execute().map(drop)
+    }
+
     /// Writes a whole row. The statement is kept between the rows of a table.
     fn put<'c>(&self, c: &'c Connection, what: (usize, Put), row: &Row, kept: &mut Kept<'c>) -> rusqlite::Result<()> {
         if kept.as_ref().is_none_or(|(of, _)| *of != what) {

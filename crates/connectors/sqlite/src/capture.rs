@@ -42,12 +42,12 @@ pub(crate) struct At {
 }
 
 impl At {
-    fn parse(position: &Position) -> Option<Self> {
+    pub(crate) fn parse(position: &Position) -> Option<Self> {
         let (seq, mark) = position.0.split_once('@')?;
         Some(Self { seq: seq.parse().ok()?, mark: mark.to_owned() })
     }
 
-    fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         Position(format!("{}@{}", self.seq, self.mark))
     }
 }
@@ -63,10 +63,29 @@ pub(crate) struct Following {
     mark: String,
     /// Durable at the target, and not yet written down here.
     confirmed: i64,
+    /// Whether the log's entries have a time.
+    pub(crate) timed: bool,
     /// The number that changes when somebody else commits, as last seen with nothing to read.
     idle_at: Option<i64>,
     /// When the log was last seen with nothing more to read: what comes next was written after that.
     clear_ms: Option<i64>,
+}
+
+impl Following {
+    /// Somebody who reads nothing of the log.
+    pub(crate) fn nowhere(link: &str) -> Self {
+        Self {
+            link: link.to_owned(),
+            mappings: Arc::new([]),
+            tabs: HashMap::new(),
+            cookie: 0,
+            mark: String::new(),
+            confirmed: 0,
+            timed: false,
+            idle_at: None,
+            clear_ms: None,
+        }
+    }
 }
 
 struct State {
@@ -181,8 +200,7 @@ impl State {
         let mark = self.open.env.token()[..16].to_owned();
         let open = &self.open;
         let begun = open.write(|c| {
-            let begin = Begin { open, c, reader, mappings: &mappings };
-            begin.run(resume.as_ref(), &mark).map_err(|e| open.explain(e))
+            begin(open, c, reader, &mappings, resume.as_ref(), &mark).map_err(|e| open.explain(e))
         })?;
         let (start, following) = begun;
         self.following = Some(following);
@@ -280,6 +298,12 @@ fn marks(c: &Connection, link: &str) -> rusqlite::Result<Option<Vec<String>>> {
     Ok(found.map(|marks| marks.split(' ').map(str::to_owned).collect()))
 }
 
+/// A reader whose progress lies in the same database: it is confirmed in the transaction that makes it.
+pub(crate) fn confirm_here(c: &Connection, following: &mut Following, at: &At) -> rusqlite::Result<()> {
+    following.confirmed = at.seq;
+    store_confirmed(c, following).map(drop)
+}
+
 /// Stores what is confirmed and forgets what every reader has. Says how much was pruned.
 fn store_confirmed(c: &Connection, following: &Following) -> rusqlite::Result<i64> {
     c.prepare_cached("UPDATE _tidewater_reader SET confirmed = ?2, seen_at = datetime('now') WHERE link = ?1")?
@@ -300,7 +324,19 @@ fn store_confirmed(c: &Connection, following: &Following) -> rusqlite::Result<i6
     Ok(i64::try_from(pruned).unwrap_or(PRUNED_MAX))
 }
 
-/// Everything that `begin` does, in one transaction.
+/// Installs capture and takes up a position of the log, in the caller's transaction. `mark` is for a new one.
+pub(crate) fn begin(
+    open: &Open,
+    c: &Connection,
+    reader: &Reader,
+    mappings: &Arc<[Mapping]>,
+    resume: Option<&At>,
+    mark: &str,
+) -> rusqlite::Result<(Start, Following)> {
+    Begin { open, c, reader, mappings }.run(resume, mark)
+}
+
+/// Everything that `begin` does.
 struct Begin<'a> {
     open: &'a Open,
     c: &'a Connection,
@@ -451,6 +487,7 @@ impl Begin<'_> {
             cookie,
             mark: marks[0].clone(),
             confirmed: at.seq,
+            timed: meta::log_has_time(c)?,
             idle_at: None,
             clear_ms: None,
         })

@@ -34,7 +34,7 @@ pub(crate) fn refresh(
         for name in followed {
             let Some(details) = schema::details(c, &name)? else { continue };
             let tab = meta::table_number(c, &name, link)?;
-            for (_, sql) in triggers::triggers(&details, tab, Writer::Engine) {
+            for (_, sql) in triggers::triggers(&details, tab, Writer::Engine, false) {
                 c.execute_batch(&sql)?;
             }
         }

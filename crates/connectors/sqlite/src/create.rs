@@ -2,6 +2,7 @@
 //! What cannot be made to fit without a decision is said, with the DDL that would mend it.
 
 use crate::apply::TableWriter;
+use crate::connection::Open;
 use crate::meta;
 use crate::own_ddl;
 use crate::schema::{self, Details};
@@ -18,15 +19,10 @@ use tidewater_core::change::{Column, Deletes, ForeignKey, Identity, Mapping, Tab
 pub(crate) fn prepare(state: &mut State, mappings: Arc<[Mapping]>, tables: &[Table], create: bool) -> Result<Prepared> {
     let open = &state.open;
     let sqlite = |e| open.explain(e);
-    let new_file = create && meta::cookie(&open.connection).map_err(sqlite)? == 0;
-    if new_file {
-        // A file of our own making: readers and the engine do not block each other in this mode.
-        open.connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+    if create {
+        write_ahead_if_new(open)?;
     }
-    let fit = |c: &Connection| {
-        let fitting = Fitting { c, writer: state.writer.as_ref(), create };
-        fitting.all(&mappings, tables).map_err(sqlite)
-    };
+    let fit = |c: &Connection| fit(c, state.writer.as_ref(), &mappings, tables, create).map_err(sqlite);
     let make = |c: &Connection| {
         let before = meta::cookie(c).map_err(sqlite)?;
         state.refuse_renumbered(before, &mappings)?;
@@ -40,6 +36,26 @@ pub(crate) fn prepare(state: &mut State, mappings: Arc<[Mapping]>, tables: &[Tab
     state.tables = writers;
     state.mappings = mappings;
     Ok(prepared)
+}
+
+/// A file of our own making has a write-ahead log: readers and the engine do not block each other then.
+pub(crate) fn write_ahead_if_new(open: &Open) -> Result<()> {
+    let sqlite = |e| open.explain(e);
+    if meta::cookie(&open.connection).map_err(sqlite)? == 0 {
+        open.connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
+    }
+    Ok(())
+}
+
+/// Says how the mapped tables fit, and what writing them needs to know; with `create`, makes what is missing.
+pub(crate) fn fit(
+    c: &Connection,
+    writer: Option<&Writer>,
+    mappings: &[Mapping],
+    tables: &[Table],
+    create: bool,
+) -> rusqlite::Result<(Prepared, Vec<TableWriter>)> {
+    Fitting { c, writer, create }.all(mappings, tables)
 }
 
 struct Fitting<'a> {

@@ -100,7 +100,7 @@ pub(crate) fn held(c: &Connection, link: &str) -> rusqlite::Result<Vec<Result<He
 }
 
 /// A stored key; how many values it has is known by reading it.
-fn key(bytes: &[u8]) -> Result<Key> {
+pub(crate) fn key(bytes: &[u8]) -> Result<Key> {
     const KEY_COLUMNS_MAX: usize = 2_000;
     let mut rest = bytes;
     let mut count = 0;

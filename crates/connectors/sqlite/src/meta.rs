@@ -44,6 +44,33 @@ CREATE TABLE IF NOT EXISTS _tidewater_journal(
   id INTEGER PRIMARY KEY, run TEXT NOT NULL, link TEXT NOT NULL, target TEXT NOT NULL, columns TEXT NOT NULL,
   key_columns TEXT NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, row BLOB NOT NULL, at TEXT NOT NULL);";
 
+// A row's version is found by its key, and by its place in the queue.
+const REPLICA: &str = "
+CREATE TABLE IF NOT EXISTS _tidewater_replica(
+  id INTEGER PRIMARY KEY CHECK (id = 1), endpoint TEXT NOT NULL, node INTEGER NOT NULL, seq INTEGER NOT NULL,
+  position TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS _tidewater_node(
+  number INTEGER PRIMARY KEY, node BLOB NOT NULL UNIQUE, endpoint TEXT NOT NULL, counter INTEGER NOT NULL,
+  own_from INTEGER);
+CREATE TABLE IF NOT EXISTS _tidewater_heard(
+  node INTEGER NOT NULL, scope TEXT NOT NULL, seq INTEGER NOT NULL, at TEXT NOT NULL,
+  PRIMARY KEY (node, scope)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tidewater_shared(
+  tab INTEGER PRIMARY KEY, name TEXT NOT NULL, columns BLOB NOT NULL, rules BLOB NOT NULL, phase TEXT NOT NULL,
+  through BLOB);
+CREATE TABLE IF NOT EXISTS _tidewater_version(
+  tab INTEGER NOT NULL, key BLOB NOT NULL, seq INTEGER NOT NULL, via INTEGER, hash BLOB, state BLOB NOT NULL,
+  PRIMARY KEY (tab, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS _tidewater_version_seq ON _tidewater_version(seq);
+CREATE TABLE IF NOT EXISTS _tidewater_parked(
+  tab INTEGER NOT NULL, key BLOB NOT NULL, row BLOB NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY (tab, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS _tidewater_conflict(
+  id BLOB PRIMARY KEY, tab INTEGER NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, rule TEXT NOT NULL,
+  open INTEGER NOT NULL, state BLOB NOT NULL, shown BLOB, at INTEGER NOT NULL, ended INTEGER,
+  run TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS _tidewater_conflict_row ON _tidewater_conflict(tab, key);";
+
 /// The tables of the source's part, in the order in which they can be dropped.
 pub(crate) const SOURCE_TABLES: [&str; 4] =
     ["_tidewater_log", "_tidewater_table", "_tidewater_reader_table", "_tidewater_reader"];
@@ -51,6 +78,17 @@ pub(crate) const SOURCE_TABLES: [&str; 4] =
 /// The tables of the target's part.
 pub(crate) const TARGET_TABLES: [&str; 4] =
     ["_tidewater_link", "_tidewater_link_table", "_tidewater_held", "_tidewater_journal"];
+
+/// The tables of the replica's part.
+pub(crate) const REPLICA_TABLES: [&str; 7] = [
+    "_tidewater_replica",
+    "_tidewater_node",
+    "_tidewater_heard",
+    "_tidewater_shared",
+    "_tidewater_version",
+    "_tidewater_parked",
+    "_tidewater_conflict",
+];
 
 /// The format and identity stored here, if any.
 pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<Option<(i64, String)>> {
@@ -81,6 +119,33 @@ pub(crate) fn make_source(connection: &Connection, identity: &str) -> rusqlite::
 pub(crate) fn make_target(connection: &Connection, identity: &str) -> rusqlite::Result<()> {
     make_control(connection, identity)?;
     connection.execute_batch(TARGET)
+}
+
+/// Makes the replica's part. Says whether anything was made.
+pub(crate) fn make_replica(connection: &Connection, identity: &str) -> rusqlite::Result<bool> {
+    let made = !has_table(connection, "_tidewater_replica")?;
+    make_source(connection, identity)?;
+    connection.execute_batch(REPLICA)?;
+    if !log_has_time(connection)? {
+        connection.execute_batch("ALTER TABLE _tidewater_log ADD COLUMN at REAL")?;
+    }
+    Ok(made)
+}
+
+/// Whether the log can say when a row was written, which replicas ask for.
+pub(crate) fn log_has_time(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('_tidewater_log') WHERE name = 'at')";
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
+/// Whether a table is written on several sides.
+pub(crate) fn is_shared(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    if !has_table(connection, "_tidewater_shared")? {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM _tidewater_shared WHERE name = ?1 COLLATE NOCASE)")?
+        .query_row([table], |row| row.get(0))
 }
 
 fn make_control(connection: &Connection, identity: &str) -> rusqlite::Result<()> {

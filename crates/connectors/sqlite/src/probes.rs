@@ -32,6 +32,11 @@ pub(crate) fn probes(details: &Details) -> Vec<Probe> {
     probes
 }
 
+/// A probe for each unique index, the key's own among them; `None` for one that cannot be read.
+pub(crate) fn of_indexes(details: &Details) -> Vec<Option<Probe>> {
+    details.indexes.iter().map(|index| probe(details, index)).collect()
+}
+
 fn probe(details: &Details, index: &UniqueIndex) -> Option<Probe> {
     let (parts, clause) = match &index.sql {
         Some(sql) => index_parts(sql)?,

@@ -20,6 +20,8 @@ const ENTRIES_PER_READ_MAX: usize = 200_000;
 /// What a read found.
 pub(crate) struct Found {
     pub(crate) changes: Vec<Change>,
+    /// When each was last written, in milliseconds since 1970 UTC; empty where the log has no time.
+    pub(crate) written_ms: Vec<Option<i64>>,
     /// The last entry that is covered.
     pub(crate) through: i64,
     pub(crate) settled: bool,
@@ -70,23 +72,26 @@ impl Ends {
 impl Open {
     /// Looks at the log after `at`.
     pub(crate) fn look(&self, following: &mut Following, at: &At, budget: Budget) -> Result<Look> {
-        self.read(|c| {
-            let sqlite = |e| self.explain(e);
-            if crate::meta::cookie(c).map_err(sqlite)? != following.cookie {
-                return Ok(Look::SchemaChanged);
-            }
-            let Ends { first, last, whole } = Ends::of(c).map_err(sqlite)?;
-            if !whole || last < at.seq {
-                return Err(crate::capture::restored(&self.database.shown));
-            }
-            if last == at.seq {
-                return Ok(Look::Nothing);
-            }
-            if first > at.seq + 1 {
-                return Err(overrun(&self.database.shown, self.database.log_rows_max));
-            }
-            self.entries(c, following, at, budget, last)
-        })
+        self.read(|c| self.look_in(c, following, at, budget))
+    }
+
+    /// The same, in the caller's transaction.
+    pub(crate) fn look_in(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget) -> Result<Look> {
+        let sqlite = |e| self.explain(e);
+        if crate::meta::cookie(c).map_err(sqlite)? != following.cookie {
+            return Ok(Look::SchemaChanged);
+        }
+        let Ends { first, last, whole } = Ends::of(c).map_err(sqlite)?;
+        if !whole || last < at.seq {
+            return Err(crate::capture::restored(&self.database.shown));
+        }
+        if last == at.seq {
+            return Ok(Look::Nothing);
+        }
+        if first > at.seq + 1 {
+            return Err(overrun(&self.database.shown, self.database.log_rows_max));
+        }
+        self.entries(c, following, at, budget, last)
     }
 
     fn entries(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget, end: i64) -> Result<Look> {
@@ -94,15 +99,17 @@ impl Open {
         let width = following.mappings.iter().map(|m| m.source.key.len()).max().unwrap_or(1);
         let keys: Vec<String> = (1..=width).map(|n| format!("k{n}")).collect();
         let sql = format!(
-            "SELECT seq, tab, {} FROM _tidewater_log WHERE seq > ?1 ORDER BY seq LIMIT {ENTRIES_PER_READ_MAX}",
-            keys.join(", ")
+            "SELECT seq, tab, {}{} FROM _tidewater_log WHERE seq > ?1 ORDER BY seq LIMIT {ENTRIES_PER_READ_MAX}",
+            keys.join(", "),
+            if following.timed { ", at" } else { "" }
         );
         let mut statement = c.prepare_cached(&sql).map_err(sqlite)?;
         let mut rows = statement.query([at.seq]).map_err(sqlite)?;
         let mappings = following.mappings.clone();
         let mut collected = Collected::new(c, &mappings);
+        let mut written = HashMap::new();
         let mut builder = RowBuilder::default();
-        let mut found = Found { changes: vec![], through: at.seq, settled: false, left_out: 0 };
+        let mut found = Found { changes: vec![], written_ms: vec![], through: at.seq, settled: false, left_out: 0 };
         while let Some(row) = rows.next().map_err(sqlite)? {
             if collected.changes.len() >= budget.rows_max || collected.bytes >= budget.bytes_max {
                 break;
@@ -117,6 +124,10 @@ impl Open {
                     found.through = row.get(0).map_err(sqlite)?;
                     continue;
                 }
+                if following.timed {
+                    let day: Option<f64> = row.get(2 + width).map_err(sqlite)?;
+                    written.insert((table, key.clone()), day.map(unix_ms));
+                }
                 collected.add(table, key).map_err(sqlite)?;
             }
             found.through = row.get(0).map_err(sqlite)?;
@@ -124,8 +135,18 @@ impl Open {
         found.settled = found.through == end;
         found.left_out = collected.left_out();
         found.changes = collected.changes;
+        if following.timed {
+            let written = |change: &Change| written.get(&(change.table, change.key.clone())).copied().flatten();
+            found.written_ms = found.changes.iter().map(written).collect();
+        }
         Ok(Look::Found(found))
     }
+}
+
+/// A Julian day number, which is what every SQLite library can tell the time in, as milliseconds since 1970 UTC.
+fn unix_ms(day: f64) -> i64 {
+    const DAY_1970: f64 = 2_440_587.5;
+    ((day - DAY_1970) * 86_400_000.0).round() as i64
 }
 
 /// The mapping of one log entry, if it belongs to this link.

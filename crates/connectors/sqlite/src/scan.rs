@@ -172,25 +172,7 @@ impl Open {
     }
 
     pub(crate) fn chunk(&self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
-        self.read(|c| {
-            let range = Range { after: after.cloned(), through: None };
-            let mut statement = c.prepare_cached(&range_sql(view, &range)).map_err(|e| self.explain(e))?;
-            bind_range(&mut statement, &range, budget.rows_max).map_err(|e| self.explain(e))?;
-            let mut found = statement.raw_query();
-            let mut reader = Reader::new(view);
-            let (mut rows, mut bytes) = (Vec::new(), 0);
-            while let Some(row) = found.next().map_err(|e| self.explain(e))? {
-                let row = reader.row(row, 0).map_err(|e| self.explain(e))?;
-                bytes += row.as_bytes().len();
-                rows.push(row);
-                if bytes >= budget.bytes_max {
-                    break;
-                }
-            }
-            let full = rows.len() == budget.rows_max || bytes >= budget.bytes_max;
-            let through = if full { rows.last().map(|row: &Row| row.pick(&view.key)) } else { None };
-            Ok(Chunk { rows, through, left_out: reader.left_out })
-        })
+        self.read(|c| chunk(c, view, after, budget).map_err(|e| self.explain(e)))
     }
 
     pub(crate) fn fetch(&self, view: &View, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Row>>> {
@@ -249,6 +231,27 @@ impl Open {
             )?
             .query_row([table], |row| row.get(0))
     }
+}
+
+/// The rows after a key, in the caller's transaction.
+pub(crate) fn chunk(c: &Connection, view: &View, after: Option<&Key>, budget: Budget) -> rusqlite::Result<Chunk> {
+    let range = Range { after: after.cloned(), through: None };
+    let mut statement = c.prepare_cached(&range_sql(view, &range))?;
+    bind_range(&mut statement, &range, budget.rows_max)?;
+    let mut found = statement.raw_query();
+    let mut reader = Reader::new(view);
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = found.next()? {
+        let row = reader.row(row, 0)?;
+        bytes += row.as_bytes().len();
+        rows.push(row);
+        if bytes >= budget.bytes_max {
+            break;
+        }
+    }
+    let full = rows.len() == budget.rows_max || bytes >= budget.bytes_max;
+    let through = if full { rows.last().map(|row: &Row| row.pick(&view.key)) } else { None };
+    Ok(Chunk { rows, through, left_out: reader.left_out })
 }
 
 /// Looks up single rows by key, as the database itself compares keys.

@@ -80,6 +80,19 @@ pub(crate) fn target(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
     Ok(gone)
 }
 
+/// Takes out what makes a replica.
+pub(crate) fn replica(c: &Connection) -> rusqlite::Result<Vec<String>> {
+    if !meta::has_table(c, "_tidewater_replica")? {
+        return Ok(vec![]);
+    }
+    let cookie = meta::cookie(c)?;
+    drop_tables(c, &meta::REPLICA_TABLES)?;
+    own_ddl::known(c, cookie)?;
+    let mut gone = vec!["versions of rows, and the journal of conflicts".to_owned()];
+    gone.extend(source(c, crate::replica::READER)?);
+    Ok(gone)
+}
+
 /// The triggers that keep other programs from writing a table.
 pub(crate) fn protection_names(table: &str) -> [String; 3] {
     ["i", "u", "d"].map(|event| format!("{PREFIX}protect_{event}_{table}"))

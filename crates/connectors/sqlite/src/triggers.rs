@@ -2,7 +2,8 @@
 //!
 //! They append keys to the log, never values, and name only key and unique columns, so that dropping any other
 //! column does not break on them. They call no function, and look up only what a unique index demands: each look would
-//! cost the application as much as the log entry does. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
+//! cost the application as much as the log entry does. Only where a table is written on several sides, each entry has
+//! the time, by which concurrent writes are ranked. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
 //! Tests: each trap by name in `tests/it/traps.rs`.
 
 use crate::meta::PREFIX;
@@ -41,13 +42,15 @@ impl Writer {
     }
 }
 
-/// The triggers of one table, which log under the number `tab`.
-pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer) -> Vec<Trigger> {
+/// The triggers of one table, which log under the number `tab`; with the time where they are `timed`.
+pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool) -> Vec<Trigger> {
     let table = &details.table;
     let keys: Vec<&str> = table.key.iter().map(String::as_str).collect();
     let columns: Vec<String> = (1..=keys.len()).map(|n| format!("k{n}")).collect();
-    let into = format!("INSERT INTO _tidewater_log(tab, {})", columns.join(", "));
-    let log = |row: &str| format!("{into} VALUES ({tab}, {});", list(&format!("{row}."), keys.iter().copied()));
+    let (at, tab_now) =
+        if timed { ("at, ", format!("{tab}, julianday('now')")) } else { ("", tab.to_string()) };
+    let into = format!("INSERT INTO _tidewater_log(tab, {at}{})", columns.join(", "));
+    let log = |row: &str| format!("{into} VALUES ({tab_now}, {});", list(&format!("{row}."), keys.iter().copied()));
     let probes = probes(details);
     let from = quote(&table.name);
     let found = |besides: &str| {
@@ -56,7 +59,7 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer) -> Vec<Trigg
     };
     let probed = |besides: &str| -> String {
         let key = list("", keys.iter().copied());
-        let one = |p: &Probe| format!("{into} SELECT {tab}, {key} FROM {from} WHERE {}{besides};", p.condition);
+        let one = |p: &Probe| format!("{into} SELECT {tab_now}, {key} FROM {from} WHERE {}{besides};", p.condition);
         probes.iter().map(one).collect::<Vec<_>>().join(" ")
     };
     let moved: Vec<String> =
@@ -113,7 +116,8 @@ pub(crate) fn install_cap(connection: &Connection, rows_max: u64, shared: bool) 
 
 /// Brings the triggers on a table to what they should be. Says whether they were not.
 pub(crate) fn install(connection: &Connection, details: &Details, tab: i64) -> rusqlite::Result<bool> {
-    let wanted = triggers(details, tab, Writer::Application);
+    let timed = crate::meta::is_shared(connection, &details.table.name)?;
+    let wanted = triggers(details, tab, Writer::Application, timed);
     let mut there = on_table(connection, &details.table.name)?;
     there.sort();
     let mut sorted = wanted.clone();

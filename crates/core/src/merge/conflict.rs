@@ -14,6 +14,8 @@ pub enum Kind {
     Insert,
     /// Both sides held the row, with different contents, before they first met.
     FirstContact,
+    /// Another row has a unique value of this one, which stands aside.
+    Unique,
 }
 
 /// A group of columns for which there were different values at the same time.

@@ -1,24 +1,258 @@
-//! A SQLite database as a replica.
+//! A SQLite database as a replica: it accepts writes of its own, and takes in those of others.
+//!
+//! `join` makes it one, `seal` gives what other programs wrote a version, `queue` hands versions out, `take_in` joins
+//! those of others and writes the rows they show, `parked` keeps rows aside that cannot be shown, `journal` keeps what
+//! collided, `ledger` counts, `witness` tells a copy from the original.
+//!
+//! Architecture invariants: a state is decoded only with the row sealed, in the same transaction; what uses a number
+//! notes it with the witness before its commit; every commit here survives a crash of the machine, so nothing leaves
+//! that could be lost.
 
+mod choose;
+mod join;
+mod journal;
+mod ledger;
+mod parked;
+mod queue;
+mod seal;
+mod take_in;
+mod witness;
+
+use crate::apply::TableWriter;
+use crate::capture::Following;
 use crate::connection::{Access, Database, Open};
 use crate::schema;
 use crate::worker::Worker;
 use async_trait::async_trait;
+use ledger::Ledger;
+use rusqlite::Connection;
+use seal::{Phase, Sealed};
 use std::sync::Arc;
 use tidewater_core::apply::Prepared;
 use tidewater_core::capture::Survey;
 use tidewater_core::change::{Key, RangeHash, Row, RowHash, Table, View};
 use tidewater_core::env::Env;
-use tidewater_core::merge::Node;
+use tidewater_core::merge::{Node, Policy, Rules};
 use tidewater_core::replica::{
     Adopted, Choice, Entry, Introduction, Joined, Membership, Merged, Preference, Replica, Selection, Shared, Versions,
 };
 use tidewater_core::transport::Budget;
 use tidewater_core::verify::{Chunk, Part, Range, Scan};
 use tidewater_core::{Error, Result};
+use witness::Witness;
 
+/// As what sealing reads the log, and under what the engine's own writes are logged.
+pub(crate) const READER: &str = "both ways";
+
+/// A table that is shared.
+#[derive(Debug, Clone)]
+struct SharedTable {
+    /// Its number in the log.
+    tab: i64,
+    view: View,
+    policy: Policy,
+    rules: Rules,
+    writer: TableWriter,
+    rivals: Vec<parked::Rivals>,
+    /// The columns by which a row claims its unique values.
+    claimed: Vec<usize>,
+    /// Whether rows that stand aside are to be looked at again.
+    touched: bool,
+}
+
+impl SharedTable {
+    /// Where it is on its way to having versions, and how far.
+    fn phase(&self, c: &Connection) -> rusqlite::Result<(Phase, Option<Vec<u8>>)> {
+        c.query_row("SELECT phase, through FROM _tidewater_shared WHERE tab = ?1", [self.tab], |row| {
+            Ok((Phase::from_word(&row.get::<_, String>(0)?), row.get(1)?))
+        })
+    }
+
+    fn enter(&self, c: &Connection, phase: Phase, through: Option<&[u8]>) -> rusqlite::Result<()> {
+        let sql = "UPDATE _tidewater_shared SET phase = ?2, through = ?3 WHERE tab = ?1";
+        c.execute(sql, (self.tab, phase.word(), through)).map(drop)
+    }
+}
+
+/// What a replica knows once it joined.
+struct Member {
+    ledger: Ledger,
+    following: Following,
+    /// Every table that this database shares.
+    tables: Vec<SharedTable>,
+    /// The tables of the membership, as places in `tables`.
+    of: Vec<usize>,
+    /// What positions in others' queues are good for: the tables that were asked for.
+    scope: String,
+    /// The schema for which the engine's own triggers were made, if others read this database.
+    chained_at: Option<i64>,
+    /// The number that changes when another connection commits, as seen with nothing left to seal.
+    quiet_at: Option<i64>,
+}
+
+impl Member {
+    fn new(
+        ledger: Ledger,
+        following: Following,
+        tables: Vec<SharedTable>,
+        membership: &Membership,
+    ) -> Result<Self> {
+        let mut of = Vec::new();
+        for shared in membership.tables.iter() {
+            let name = &shared.view.table;
+            let place = tables.iter().position(|table| table.view.table.eq_ignore_ascii_case(name));
+            of.push(place.ok_or_else(|| Error::internal(format!("{name} is not among the tables shared")))?);
+        }
+        let mut names: Vec<String> = of.iter().map(|at| tables[*at].view.table.to_ascii_lowercase()).collect();
+        names.sort();
+        let scope = names.join(",");
+        Ok(Self { ledger, following, tables, of, scope, chained_at: None, quiet_at: None })
+    }
+
+    /// Where others read this database, too, what is written here is logged for them.
+    fn chain(&mut self, open: &Open, c: &Connection) -> rusqlite::Result<()> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM _tidewater_reader WHERE link <> ?1)";
+        let others: bool = c.prepare_cached(sql)?.query_row([READER], |row| row.get(0))?;
+        let cookie = crate::meta::cookie(c)?;
+        if others && self.chained_at != Some(cookie) {
+            let _ = crate::chain::refresh(c, READER, &[], open.database.log_rows_max)?;
+            self.chained_at = Some(cookie);
+        }
+        Ok(())
+    }
+}
+
+/// What lives on the connection's thread.
 struct State {
     open: Open,
+    member: Option<Member>,
+    witness: Option<Witness>,
+}
+
+impl State {
+    /// Runs `work` in a write transaction that may use numbers, and keeps what it did to the account only with it.
+    /// Where `work` answers `None`, nothing is kept.
+    fn change<T>(
+        &mut self,
+        work: impl FnOnce(&Open, &Connection, &mut Member) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let (Some(member), Some(witness)) = (&mut self.member, &mut self.witness) else {
+            return Err(Error::internal("a replica is used before it joined"));
+        };
+        let open = &self.open;
+        if !open.is_same_file() {
+            return Err(crate::capture::restored(&open.database.shown));
+        }
+        let before = member.ledger.clone();
+        let noted = |ledger: &Ledger| (ledger.node(), ledger.seq);
+        let done = open.write_or_not(|c| {
+            if !member.ledger.is_stored(c).map_err(|e| open.explain(e))? {
+                return Err(crate::capture::restored(&open.database.shown));
+            }
+            let done = work(open, c, member)?;
+            if done.is_some() {
+                member.ledger.store(c).map_err(|e| open.explain(e))?;
+                if noted(&member.ledger) != noted(&before) {
+                    witness.note(member.ledger.node(), member.ledger.seq)?;
+                }
+            }
+            Ok(done)
+        });
+        if !matches!(done, Ok(Some(_))) {
+            let used = noted(&member.ledger) != noted(&before);
+            member.ledger = before;
+            member.chained_at = None;
+            if used {
+                witness.note(member.ledger.node(), member.ledger.seq)?;
+            }
+        }
+        done
+    }
+
+    fn adopt(&mut self, table: usize, rows_max: usize) -> Result<Adopted> {
+        let adopted = self.change(|open, c, member| {
+            let table = member.of[table];
+            member.adopt(open, c, table, rows_max).map(Some)
+        })?;
+        Ok(adopted.unwrap_or_default())
+    }
+
+    /// Seals everything that is pending, in transactions of their own. False where the schema changed.
+    fn seal_all(&mut self) -> Result<bool> {
+        let version = |open: &Open| -> Result<i64> {
+            let read = open.connection.prepare_cached("PRAGMA data_version");
+            read.and_then(|mut s| s.query_row([], |row| row.get(0))).map_err(|e| open.explain(e))
+        };
+        loop {
+            let now = version(&self.open)?;
+            if self.member.as_ref().is_some_and(|member| member.quiet_at == Some(now)) {
+                return Ok(true);
+            }
+            let sealed = self.change(|open, c, member| {
+                let sealed = member.seal(open, c)?;
+                member.arrange(open, c, false, "")?;
+                Ok(Some(sealed))
+            })?;
+            match sealed {
+                Some(Sealed::Some) => {}
+                Some(Sealed::All) => {
+                    if let Some(member) = &mut self.member {
+                        member.quiet_at = Some(now);
+                    }
+                    return Ok(true);
+                }
+                Some(Sealed::SchemaChanged) | None => return Ok(false),
+            }
+        }
+    }
+
+    fn versions(&mut self, peer: Node, after: u64, budget: Budget) -> Result<Option<Versions>> {
+        if !self.seal_all()? {
+            return Ok(None);
+        }
+        let Some(member) = &self.member else { return Err(Error::internal("versions before join")) };
+        if after == member.ledger.seq {
+            let node = member.ledger.node();
+            return Ok(Some(Versions { versions: vec![], node, through: after, settled: true }));
+        }
+        self.open.read(|c| member.queue(&self.open, c, peer, after, budget)).map(Some)
+    }
+
+    fn merge(&mut self, versions: Versions, prefer: Option<&Preference>, run: &str) -> Result<Option<Merged>> {
+        if !self.seal_all()? {
+            return Ok(None);
+        }
+        self.change(|open, c, member| {
+            // What was written since, before the lock was ours.
+            loop {
+                match member.seal(open, c)? {
+                    Sealed::All => break,
+                    Sealed::Some => {}
+                    Sealed::SchemaChanged => return Ok(None),
+                }
+            }
+            member.chain(open, c).map_err(|e| open.explain(e))?;
+            member.take_in(open, c, versions, prefer, run).map(Some)
+        })
+    }
+
+    fn prepare(&self, shared: &[Shared], tables: &[Table], create: bool) -> Result<Prepared> {
+        let open = &self.open;
+        let sqlite = |e| open.explain(e);
+        let mappings: Vec<_> = shared.iter().map(|shared| join::mapping(&shared.view)).collect();
+        if create {
+            crate::create::write_ahead_if_new(open)?;
+        }
+        let fit = |c: &Connection| {
+            let before = crate::meta::cookie(c).map_err(sqlite)?;
+            let (prepared, _) = crate::create::fit(c, None, &mappings, tables, create).map_err(sqlite)?;
+            if create {
+                crate::own_ddl::known(c, before).map_err(sqlite)?;
+            }
+            Ok(prepared)
+        };
+        if create { open.write(fit) } else { open.read(fit) }
+    }
 }
 
 /// A SQLite database as a replica.
@@ -27,21 +261,26 @@ pub struct SqliteReplica {
 }
 
 impl SqliteReplica {
-    /// Opens it.
+    /// Opens it; with [`Access::Create`] it is made where it is missing. With [`Access::Read`] it can be scanned and
+    /// asked for its conflicts.
     pub fn open(database: &Database, access: Access, env: &Env) -> Result<Self> {
         let open = Open::new(database, access, env)?;
-        Ok(Self { worker: Worker::start("replica", State { open })? })
+        if access != Access::Read {
+            open.flush_each(true)?;
+        }
+        Ok(Self { worker: Worker::start("replica", State { open, member: None, witness: None })? })
     }
 
     /// The conflicts in its journal, the latest first.
-    pub async fn conflicts(&mut self, _selection: &Selection) -> Result<Vec<Entry>> {
-        Err(Error::internal("not yet"))
+    pub async fn conflicts(&mut self, selection: &Selection) -> Result<Vec<Entry>> {
+        let selection = selection.clone();
+        self.worker.call(move |s| s.conflicts(&selection)).await
     }
 
     /// Settles a conflict as a person chose. A new write, which goes to the other replicas like any other.
     /// Says whether the row changed here.
-    pub async fn settle(&mut self, _id: [u8; 16], _choice: Choice) -> Result<bool> {
-        Err(Error::internal("not yet"))
+    pub async fn settle(&mut self, id: [u8; 16], choice: Choice) -> Result<bool> {
+        self.worker.call(move |s| s.settle(&id, &choice)).await
     }
 }
 
@@ -89,35 +328,38 @@ impl Scan for SqliteReplica {
 
 #[async_trait]
 impl Replica for SqliteReplica {
-    async fn prepare(&mut self, _: Arc<[Shared]>, _: &[Table], _: bool) -> Result<Prepared> {
-        Err(Error::internal("not yet"))
+    async fn prepare(&mut self, shared: Arc<[Shared]>, tables: &[Table], create: bool) -> Result<Prepared> {
+        let tables = tables.to_vec();
+        self.worker.call(move |s| s.prepare(&shared, &tables, create)).await
     }
 
-    async fn join(&mut self, _: Membership) -> Result<Joined> {
-        Err(Error::internal("not yet"))
+    async fn join(&mut self, membership: Membership) -> Result<Joined> {
+        self.worker.call(move |s| s.join(&membership)).await
     }
 
-    async fn adopt(&mut self, _: usize, _: usize) -> Result<Adopted> {
-        Err(Error::internal("not yet"))
+    async fn adopt(&mut self, table: usize, rows_max: usize) -> Result<Adopted> {
+        self.worker.call(move |s| s.adopt(table, rows_max)).await
     }
 
     async fn introduce(&mut self) -> Result<Introduction> {
-        Err(Error::internal("not yet"))
+        self.worker.call(State::introduce).await
     }
 
-    async fn hear(&mut self, _: &Introduction) -> Result<u64> {
-        Err(Error::internal("not yet"))
+    async fn hear(&mut self, peer: &Introduction) -> Result<u64> {
+        let peer = peer.clone();
+        self.worker.call(move |s| s.hear(&peer)).await
     }
 
-    async fn versions(&mut self, _: Node, _: u64, _: Budget) -> Result<Option<Versions>> {
-        Err(Error::internal("not yet"))
+    async fn versions(&mut self, peer: Node, after: u64, budget: Budget) -> Result<Option<Versions>> {
+        self.worker.call(move |s| s.versions(peer, after, budget)).await
     }
 
-    async fn merge(&mut self, _: Versions, _: Option<Preference>, _: &str) -> Result<Option<Merged>> {
-        Err(Error::internal("not yet"))
+    async fn merge(&mut self, versions: Versions, prefer: Option<Preference>, run: &str) -> Result<Option<Merged>> {
+        let run = run.to_owned();
+        self.worker.call(move |s| s.merge(versions, prefer.as_ref(), &run)).await
     }
 
     async fn leave(&mut self) -> Result<Vec<String>> {
-        Err(Error::internal("not yet"))
+        self.worker.call(State::leave).await
     }
 }

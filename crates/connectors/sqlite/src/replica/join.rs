@@ -1,0 +1,307 @@
+//! Taking part: the tables that are shared, capture, the incarnation; and leaving.
+
+use super::ledger::Ledger;
+use super::seal::Phase;
+use super::witness::Witness;
+use super::{Member, READER, SharedTable, State, parked};
+use crate::capture::{self, At};
+use crate::meta;
+use crate::own_ddl;
+use crate::schema;
+use rusqlite::{Connection, OptionalExtension};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tidewater_core::capture::{Reader, Resumed};
+use tidewater_core::change::{Deletes, Identity, Mapping, Row, Value, View, ViewColumn};
+use tidewater_core::merge::{Node, Policy, Rules};
+use tidewater_core::replica::{Introduction, Joined, Membership};
+use tidewater_core::{Error, Kind, Result, code};
+
+/// A mapping of a table to itself.
+pub(super) fn mapping(view: &View) -> Mapping {
+    Mapping {
+        source: view.clone(),
+        target: view.clone(),
+        identity: Identity::PrimaryKey,
+        deletes: Deletes::Apply,
+        whole: true,
+    }
+}
+
+/// Words as bytes, in the canonical encoding.
+fn packed(words: &[String]) -> Vec<u8> {
+    Row::new(words.iter().map(|word| Value::Text(word.into()))).as_bytes().to_vec()
+}
+
+fn unpacked(bytes: &[u8]) -> Result<Vec<String>> {
+    let row = crate::ledger::key(bytes)?;
+    let word = |value: Value<'_>| if let Value::Text(text) = value { text.into_owned() } else { String::new() };
+    Ok(row.values().map(word).collect())
+}
+
+/// A random name for an incarnation.
+fn node(env: &tidewater_core::env::Env) -> Node {
+    let mut bytes = [0; 16];
+    for half in bytes.chunks_exact_mut(8) {
+        half.copy_from_slice(&env.random.bits().to_le_bytes());
+    }
+    Node(bytes)
+}
+
+impl State {
+    /// Takes part.
+    pub(super) fn join(&mut self, membership: &Membership) -> Result<Joined> {
+        let mut witness = Witness::new(&self.open.database.canonical(), &self.open.database.shown);
+        let open = &self.open;
+        let (joined, member) = open.write(|c| {
+            let sqlite = |e| open.explain(e);
+            let before = meta::cookie(c).map_err(sqlite)?;
+            let mut joined = Joined::default();
+            if meta::make_replica(c, &open.identity).map_err(sqlite)? {
+                joined.installed.push("versions of rows, conflicts and their bookkeeping: tables _tidewater_…".into());
+            }
+            let mut ledger = self.account(c, &witness, &membership.endpoint, &mut joined).map_err(sqlite)?;
+            self.share(c, membership)?;
+            let tables = self.tables(c)?;
+            let mappings: Arc<[Mapping]> = tables.iter().map(|table| mapping(&table.view)).collect();
+            let reader = Reader { link: READER.into(), target: "other replicas".into(), target_identity: "".into() };
+            let resume = (!ledger.sealed.mark.is_empty()).then_some(&ledger.sealed);
+            let mark = open.env.token()[..16].to_owned();
+            let begun = capture::begin(open, c, &reader, &mappings, resume, &mark).map_err(sqlite)?;
+            let (start, following) = begun;
+            joined.installed.extend(start.installed);
+            let lost = matches!(start.resumed, Resumed::Lost(_));
+            for (at, table) in tables.iter().enumerate() {
+                let (phase, _) = table.phase(c).map_err(sqlite)?;
+                if phase != Phase::Adopting && (lost || start.void.contains(&at)) {
+                    table.enter(c, Phase::Rescanning, None).map_err(sqlite)?;
+                }
+            }
+            ledger.sealed = At::parse(&start.position).unwrap_or(ledger.sealed);
+            ledger.store(c).map_err(sqlite)?;
+            own_ddl::known(c, before).map_err(sqlite)?;
+            let mut member = Member::new(ledger, following, tables, membership)?;
+            member.following.cookie = meta::cookie(c).map_err(sqlite)?;
+            member.show_by_new_rules(open, c)?;
+            // What void tables are to the log is written down as a phase of theirs.
+            capture::confirm_here(c, &mut member.following, &member.ledger.sealed.clone()).map_err(sqlite)?;
+            member.ledger.store(c).map_err(sqlite)?;
+            witness.note(member.ledger.node(), member.ledger.seq)?;
+            for (place, table) in member.of.iter().enumerate() {
+                if member.tables[*table].phase(c).map_err(sqlite)?.0 != Phase::Whole {
+                    joined.unadopted.push(place);
+                }
+            }
+            Ok((joined, member))
+        })?;
+        self.witness = Some(witness);
+        self.member = Some(member);
+        self.adopt_others()?;
+        Ok(joined)
+    }
+
+    /// This replica's account, and whether it is still the one who wrote it.
+    fn account(
+        &self,
+        c: &Connection,
+        witness: &Witness,
+        endpoint: &str,
+        joined: &mut Joined,
+    ) -> rusqlite::Result<Ledger> {
+        let env = &self.open.env;
+        let Some(mut ledger) = Ledger::load(c)? else { return Ok(Ledger::new(node(env), endpoint)) };
+        let why = if !witness.confirms(ledger.node(), ledger.seq) {
+            Some("it was copied, restored, or not closed properly")
+        } else if ledger.endpoint() != endpoint {
+            Some("it has another name now")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            ledger.renew(node(env), endpoint);
+            joined.renewed = Some(why.to_owned());
+        }
+        Ok(ledger)
+    }
+
+    /// Notes the tables of this membership, and their rules.
+    fn share(&self, c: &Connection, membership: &Membership) -> Result<()> {
+        let sqlite = |e| self.open.explain(e);
+        for shared in membership.tables.iter() {
+            let name = &shared.view.table;
+            let details = schema::details(c, name).map_err(sqlite)?;
+            let Some(details) = details else {
+                return Err(Error::internal(format!("the table {name} is gone before it is shared")));
+            };
+            let name = &details.table.name;
+            parked::rivals(&details, &shared.view).map_err(|why| unsupported(&self.open.database.shown, &why))?;
+            let tab = meta::table_number(c, name, "").map_err(sqlite)?;
+            let columns: Vec<String> = shared.view.columns.iter().map(|column| column.name.clone()).collect();
+            let there: Option<Vec<u8>> = c
+                .query_row("SELECT columns FROM _tidewater_shared WHERE tab = ?1", [tab], |row| row.get(0))
+                .optional()
+                .map_err(sqlite)?;
+            match there {
+                None => c.execute(
+                    "INSERT INTO _tidewater_shared(tab, name, columns, rules, phase) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    (tab, name, packed(&columns), packed(&shared.policy.words()), Phase::Adopting.word()),
+                ),
+                Some(before) if before != packed(&columns) => {
+                    return Err(columns_changed(&self.open.database.shown, name));
+                }
+                Some(_) => c.execute(
+                    "UPDATE _tidewater_shared SET rules = ?2 WHERE tab = ?1",
+                    (tab, packed(&shared.policy.words())),
+                ),
+            }
+            .map_err(sqlite)?;
+        }
+        Ok(())
+    }
+
+    /// Every table that this database shares, also with others than those it meets now: one log tells of all.
+    pub(super) fn tables(&self, c: &Connection) -> Result<Vec<SharedTable>> {
+        let sqlite = |e| self.open.explain(e);
+        let rows: Vec<(i64, String, Vec<u8>, Vec<u8>)> = c
+            .prepare("SELECT tab, name, columns, rules FROM _tidewater_shared ORDER BY tab")
+            .and_then(|mut s| {
+                s.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?.collect()
+            })
+            .map_err(sqlite)?;
+        let mut tables = Vec::new();
+        for (tab, name, columns, rules) in rows {
+            // A table that was dropped is shared no more; its versions stay until it comes back.
+            let Some(details) = schema::details(c, &name).map_err(sqlite)? else { continue };
+            let columns = unpacked(&columns)?;
+            let policy = Policy::from_words(&unpacked(&rules)?).unwrap_or_default();
+            if columns.iter().any(|column| details.table.column(column).is_none()) {
+                return Err(columns_changed(&self.open.database.shown, &name));
+            }
+            let collation = |name: &String| details.table.column(name).map(|column| column.collation.clone());
+            let view_columns = columns.iter().map(|name| ViewColumn {
+                name: name.clone(),
+                collation: collation(name).unwrap_or_else(|| "BINARY".to_owned()),
+            });
+            let place = |key: &String| columns.iter().position(|column| column.eq_ignore_ascii_case(key));
+            let view = View {
+                table: name.clone(),
+                columns: view_columns.collect(),
+                key: details.table.key.iter().filter_map(place).collect(),
+                filter: None,
+                deleted_when: None,
+                value_bytes_max: None,
+            };
+            let (rivals, claimed) =
+                parked::rivals(&details, &view).map_err(|why| unsupported(&self.open.database.shown, &why))?;
+            let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+            let rules = Rules::new(&policy, &names)
+                .map_err(|e| Error::internal(format!("the rules stored for {name} do not fit: {e}")))?;
+            let writer = crate::apply::TableWriter::new(&mapping(&view), !details.key_is_row_number, &[]);
+            tables.push(SharedTable { tab, view, policy, rules, writer, rivals, claimed, touched: false });
+        }
+        Ok(tables)
+    }
+
+    /// Tables that are shared with others only, and may have been written unseen.
+    fn adopt_others(&mut self) -> Result<()> {
+        const ROWS_MAX: usize = 5_000;
+        let Some(member) = &self.member else { return Ok(()) };
+        let others: Vec<usize> = (0..member.tables.len()).filter(|table| !member.of.contains(table)).collect();
+        for table in others {
+            while !self.change(|open, c, member| member.adopt(open, c, table, ROWS_MAX).map(Some))?.is_none_or(|a| a.done) {}
+        }
+        Ok(())
+    }
+
+    /// What it says of itself; nothing, if it never took part.
+    pub(super) fn introduce(&mut self) -> Result<Introduction> {
+        let open = &self.open;
+        open.read(|c| {
+            let sqlite = |e| open.explain(e);
+            let nothing = || Introduction { incarnations: vec![], last: 0, known: vec![], rules: BTreeMap::new() };
+            if !meta::has_table(c, "_tidewater_replica").map_err(sqlite)? {
+                return Ok(nothing());
+            }
+            let Some(ledger) = Ledger::load(c).map_err(sqlite)? else { return Ok(nothing()) };
+            let mut said = ledger.introduction();
+            for known in &mut said.known {
+                known.heard = c
+                    .query_row(
+                        "SELECT coalesce(max(h.seq), 0) FROM _tidewater_heard h JOIN _tidewater_node n \
+                         ON n.number = h.node WHERE n.node = ?1",
+                        [known.node.0],
+                        |row| row.get::<_, i64>(0),
+                    )
+                    .map_err(sqlite)?
+                    .unsigned_abs();
+            }
+            let rules: Vec<(String, Vec<u8>)> = c
+                .prepare("SELECT name, rules FROM _tidewater_shared")
+                .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+                .map_err(sqlite)?;
+            for (name, words) in rules {
+                let policy = Policy::from_words(&unpacked(&words)?).unwrap_or_default();
+                said.rules.insert(name, policy.hash());
+            }
+            Ok(said)
+        })
+    }
+
+    /// Learns what a peer says; answers how far its queue was read.
+    pub(super) fn hear(&mut self, peer: &Introduction) -> Result<u64> {
+        let env = self.open.env.clone();
+        let heard = self.change(|open, c, member| {
+            let sqlite = |e| open.explain(e);
+            if let Some(why) = member.ledger.contradicted(peer) {
+                let endpoint = member.ledger.endpoint().to_owned();
+                tracing::info!(database = open.database.shown, why, "goes on as a new node");
+                member.ledger.renew(node(&env), &endpoint);
+            }
+            member.ledger.learn(peer);
+            let mut until = u64::MAX;
+            for incarnation in peer.incarnations.iter().rev() {
+                let number = member.ledger.number_of(&incarnation.node);
+                let seq: Option<i64> = c
+                    .query_row(
+                        "SELECT seq FROM _tidewater_heard WHERE node = ?1 AND scope = ?2",
+                        (number, &member.scope),
+                        |row| row.get(0),
+                    )
+                    .optional()
+                    .map_err(sqlite)?;
+                if let Some(seq) = seq {
+                    return Ok(Some(seq.unsigned_abs().min(until)));
+                }
+                // What the next one began after, this one had done.
+                until = incarnation.from;
+            }
+            Ok(Some(0))
+        })?;
+        heard.ok_or_else(|| Error::internal("what a peer said was not kept"))
+    }
+
+    /// Takes out everything but the rows.
+    pub(super) fn leave(&mut self) -> Result<Vec<String>> {
+        self.member = None;
+        let open = &self.open;
+        let gone = open.write(|c| crate::teardown::replica(c).map_err(|e| open.explain(e)))?;
+        Witness::new(&open.database.canonical(), &open.database.shown).remove();
+        self.witness = None;
+        Ok(gone)
+    }
+}
+
+fn unsupported(shown: &str, why: &str) -> Error {
+    Error::new(Kind::Invalid, code::UNSUPPORTED_TABLE, format!("{shown}: {why}"))
+        .meaning("Which of two rows with the same value is shown could not be the same on all sides. Nothing was written.")
+        .remedy("Drop that index, carry the table one way, or leave it out with --tables.")
+}
+
+fn columns_changed(shown: &str, table: &str) -> Error {
+    Error::new(Kind::Conflict, code::HALTED, format!("{shown}: the columns of {table} are not those it is shared with"))
+        .meaning("Columns that come or go while a table is written on several sides are not followed yet. Nothing was exchanged.")
+        .remedy(
+            "Bring all members in step first if you can, change the table on every side, run `tidewater teardown` on \
+             every side, and sync again: rows that are equal meet without a conflict.",
+        )
+}

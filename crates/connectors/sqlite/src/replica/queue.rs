@@ -1,0 +1,100 @@
+//! Handing out versions: the rows after a number, as they stand, with everything known of them.
+
+use super::{Member, parked};
+use crate::connection::Open;
+use crate::read::Ends;
+use crate::scan::One;
+use rusqlite::{Connection, Row as SqlRow};
+use std::collections::HashMap;
+use tidewater_core::Result;
+use tidewater_core::change::{Key, Row};
+use tidewater_core::merge::Node;
+use tidewater_core::replica::{Version, Versions};
+use tidewater_core::transport::Budget;
+
+use super::seal::Stored;
+
+/// Versions looked at in one read, as many times the budget: those that go elsewhere cost little.
+const LOOKED_AT: usize = 8;
+
+impl Member {
+    /// The versions after a number that did not come from exactly this peer.
+    pub(super) fn queue(&self, open: &Open, c: &Connection, peer: Node, after: u64, budget: Budget) -> Result<Versions> {
+        let sqlite = |e| open.explain(e);
+        let mut statement = c
+            .prepare_cached(
+                "SELECT seq, tab, key, hash, via, state FROM _tidewater_version INDEXED BY _tidewater_version_seq \
+                 WHERE seq > ?1 ORDER BY seq",
+            )
+            .map_err(sqlite)?;
+        let mut rows = statement.query([i64::try_from(after).unwrap_or(i64::MAX)]).map_err(sqlite)?;
+        let mut found = Versions { versions: vec![], node: self.ledger.node(), through: after, settled: false };
+        let mut contents = Contents { c, member: self, open: HashMap::new() };
+        let (mut bytes, mut looked_at, mut passed_over) = (0, 0, false);
+        loop {
+            let Some(row) = rows.next().map_err(sqlite)? else {
+                found.through = self.ledger.seq.max(after);
+                let sealed = Ends::of(c).map_err(sqlite)?.last == self.ledger.sealed.seq;
+                found.settled = sealed && !passed_over;
+                return Ok(found);
+            };
+            let full = found.versions.len() >= budget.rows_max || looked_at >= budget.rows_max * LOOKED_AT;
+            if full || bytes >= budget.bytes_max {
+                return Ok(found);
+            }
+            looked_at += 1;
+            let (seq, table, key, stored) = self.read(row).map_err(sqlite)?;
+            found.through = seq;
+            let known = stored.via.is_some_and(|via| self.ledger.node_of(via) == Some(peer));
+            let Some(place) = table.filter(|_| !known) else { continue };
+            let key = crate::ledger::key(&key)?;
+            let table = self.of[place];
+            let content = contents.of(table, &key, &stored).map_err(sqlite)?;
+            if stored.hash != content.shown.then(|| content.row.as_ref().map(|row| row.hash().0)).flatten() {
+                // Written since it was sealed: it comes again, under a later number.
+                passed_over = true;
+                continue;
+            }
+            bytes += stored.bytes.len() + content.row.as_ref().map_or(0, |row| row.as_bytes().len());
+            let state = self.decode(open, &stored, content.row.as_ref())?;
+            found.versions.push(Version { table: place, key, state });
+        }
+    }
+
+    /// One row of the queue: its number, its table's place in the membership, its key, and the rest.
+    fn read(&self, row: &SqlRow<'_>) -> rusqlite::Result<(u64, Option<usize>, Vec<u8>, Stored)> {
+        let (seq, tab): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let table = self.of.iter().position(|table| self.tables[*table].tab == tab);
+        let hash: Option<[u8; 16]> = row.get(3)?;
+        let stored = Stored { hash: hash.map(u128::from_le_bytes), via: row.get(4)?, bytes: row.get(5)? };
+        Ok((seq.unsigned_abs(), table, row.get(2)?, stored))
+    }
+}
+
+/// The contents of rows, wherever they are kept.
+struct Contents<'a> {
+    c: &'a Connection,
+    member: &'a Member,
+    open: HashMap<usize, One<'a, 'a>>,
+}
+
+struct Content {
+    row: Option<Row>,
+    /// In the user's table, and not aside.
+    shown: bool,
+}
+
+impl Contents<'_> {
+    fn of(&mut self, table: usize, key: &Key, stored: &Stored) -> rusqlite::Result<Content> {
+        let of = &self.member.tables[table];
+        if stored.hash.is_none() {
+            return Ok(Content { row: parked::row(self.c, of.tab, key)?, shown: false });
+        }
+        let one = match self.open.entry(table) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(One::new(self.c, &of.view)?),
+        };
+        let row = one.get(key)?.filter(|row| row.has(&of.view.key, key));
+        Ok(Content { row, shown: true })
+    }
+}

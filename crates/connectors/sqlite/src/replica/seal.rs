@@ -1,0 +1,282 @@
+//! Sealing: what other programs wrote becomes a version, with a dot of this node. And adopting: rows that were there
+//! before get versions, once.
+//!
+//! A row whose hash is the one stored was not written: an update that changes nothing makes no version, and reading a
+//! log entry twice is harmless.
+
+use super::{Member, SharedTable};
+use crate::connection::Open;
+use crate::read::Look;
+use crate::scan::{self, One};
+use rusqlite::{Connection, OptionalExtension};
+use tidewater_core::change::{Key, Op, Row};
+use tidewater_core::merge::{Shown, Stamp, State, Write};
+use tidewater_core::replica::Adopted;
+use tidewater_core::transport::{Budget, Pace};
+use tidewater_core::{Error, Kind, Result, code};
+
+/// Rows sealed in one transaction.
+const ROWS_MAX: usize = 5_000;
+
+/// A version, as it is stored.
+pub(super) struct Stored {
+    /// The hash of the row in the user's table; `None` where there is none: it is deleted, or stands aside.
+    pub(super) hash: Option<u128>,
+    pub(super) via: Option<u32>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// How far sealing came.
+pub(super) enum Sealed {
+    /// To the end of the log.
+    All,
+    /// There is more.
+    Some,
+    /// A table is not what it was.
+    SchemaChanged,
+}
+
+/// Where a table is on its way to having versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Rows without a version are content from before the first contact.
+    Adopting,
+    /// Rows may have been written unseen: those without a version, or with another content, are new writes.
+    Rescanning,
+    /// Versions whose rows are gone are deletes.
+    Sweeping,
+    /// Every row has a version.
+    Whole,
+}
+
+impl Phase {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Phase::Adopting => "adopting",
+            Phase::Rescanning => "rescanning",
+            Phase::Sweeping => "sweeping",
+            Phase::Whole => "whole",
+        }
+    }
+
+    /// Reads the word. Anything else is answered by looking at every row.
+    pub(super) fn from_word(word: &str) -> Self {
+        let all = [Self::Adopting, Self::Rescanning, Self::Sweeping, Self::Whole];
+        all.into_iter().find(|phase| phase.word() == word).unwrap_or(Self::Rescanning)
+    }
+}
+
+pub(super) fn damaged(shown: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::Data, code::DECODE, format!("a row's version in {shown} cannot be read: {error}"))
+        .meaning("Somebody changed a _tidewater_ table, or the database is damaged. Nothing was written.")
+        .remedy("Restore the database, or run `tidewater teardown` on it and sync again as at first contact.")
+}
+
+/// The version of a row.
+pub(super) fn stored(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<Option<Stored>> {
+    c.prepare_cached("SELECT hash, via, state FROM _tidewater_version WHERE tab = ?1 AND key = ?2")?
+        .query_row((tab, key.as_bytes()), |row| {
+            let hash: Option<[u8; 16]> = row.get(0)?;
+            Ok(Stored { hash: hash.map(u128::from_le_bytes), via: row.get(1)?, bytes: row.get(2)? })
+        })
+        .optional()
+}
+
+impl Member {
+    /// Writes a version under the next number.
+    pub(super) fn store(
+        &mut self,
+        c: &Connection,
+        table: usize,
+        key: &Key,
+        row: Option<&Row>,
+        via: Option<u32>,
+        state: &State,
+    ) -> rusqlite::Result<()> {
+        let bytes = self.ledger.encode(state, &self.tables[table].rules);
+        let seq = i64::try_from(self.ledger.advance()).unwrap_or(i64::MAX);
+        c.prepare_cached(
+            "INSERT INTO _tidewater_version(tab, key, seq, via, hash, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (tab, key) DO UPDATE SET seq = excluded.seq, via = excluded.via, hash = excluded.hash, \
+             state = excluded.state",
+        )?
+        .execute((
+            self.tables[table].tab,
+            key.as_bytes(),
+            seq,
+            via,
+            row.map(|row| row.hash().0.to_le_bytes()),
+            bytes,
+        ))?;
+        Ok(())
+    }
+
+    /// The state that is stored, with the content that `row` is. Where the row was written since, what changed is
+    /// absent.
+    pub(super) fn decode(&self, open: &Open, stored: &Stored, row: Option<&Row>) -> Result<State> {
+        let node_of = |number| self.ledger.node_of(number);
+        let decode = |row| {
+            State::decode(&stored.bytes, row, &node_of).map_err(|e| damaged(&open.database.shown, &e))
+        };
+        let state = decode(row)?;
+        let written = row.is_some_and(|row| stored.hash.is_some_and(|hash| hash != row.hash().0));
+        let unseen = |state: &State| matches!(state.siblings(), [only] if only.content.as_ref() == row);
+        // The row was written, but no column seems so: then all of them count as written.
+        if written && unseen(&state) { decode(None) } else { Ok(state) }
+    }
+
+    /// The row shown for a state.
+    pub(super) fn shown(&self, table: usize, state: &State) -> Shown {
+        let belongs = |node: &tidewater_core::merge::Node, endpoint: &str| {
+            self.ledger.endpoint_of(node).is_some_and(|of| of == endpoint)
+        };
+        Shown::new(state, &self.tables[table].rules, &belongs)
+    }
+
+    /// The same, where the database may show the fallback instead: `hash` is of what it shows.
+    pub(super) fn shown_as(&self, table: usize, state: &State, hash: Option<u128>) -> Shown {
+        let shown = self.shown(table, state);
+        let other = hash.is_some() && shown.content.as_ref().map(|row| row.hash().0) != hash;
+        if shown.sources.len() > 1 && other { Shown::fallback(state, &self.tables[table].rules) } else { shown }
+    }
+
+    /// Seals the next entries of the log.
+    pub(super) fn seal(&mut self, open: &Open, c: &Connection) -> Result<Sealed> {
+        let budget = Budget { rows_max: ROWS_MAX, bytes_max: Pace::BYTES_MAX };
+        let found = match open.look_in(c, &mut self.following, &self.ledger.sealed, budget)? {
+            Look::SchemaChanged => return Ok(Sealed::SchemaChanged),
+            Look::Nothing => return Ok(Sealed::All),
+            Look::Found(found) => found,
+        };
+        let now = open.env.clock.now_ms();
+        for (at, change) in found.changes.into_iter().enumerate() {
+            let row = match change.op {
+                Op::Insert(row) | Op::Update(row) | Op::Upsert(row) => Some(row),
+                Op::Delete => None,
+            };
+            let written = found.written_ms.get(at).copied().flatten().unwrap_or(now);
+            self.seal_one(open, c, change.table, &change.key, row.as_ref(), written)?;
+        }
+        self.ledger.sealed.seq = found.through;
+        crate::capture::confirm_here(c, &mut self.following, &self.ledger.sealed).map_err(|e| open.explain(e))?;
+        Ok(if found.settled { Sealed::All } else { Sealed::Some })
+    }
+
+    /// Seals one row as it stands now, if it was written.
+    pub(super) fn seal_one(
+        &mut self,
+        open: &Open,
+        c: &Connection,
+        table: usize,
+        key: &Key,
+        row: Option<&Row>,
+        written_ms: i64,
+    ) -> Result<()> {
+        let sqlite = |e| open.explain(e);
+        let tab = self.tables[table].tab;
+        let stored = stored(c, tab, key).map_err(sqlite)?;
+        if stored.as_ref().and_then(|stored| stored.hash) == row.map(|row| row.hash().0) {
+            return Ok(());
+        }
+        let (before, shown) = match &stored {
+            None => (State::default(), Shown::default()),
+            Some(stored) => {
+                let aside = if stored.hash.is_none() { super::parked::row(c, tab, key).map_err(sqlite)? } else { None };
+                let state = self.decode(open, stored, aside.as_ref().or(row))?;
+                if aside.is_some() {
+                    super::parked::forget(c, tab, key).map_err(sqlite)?;
+                }
+                let shown = self.shown_as(table, &state, stored.hash);
+                (state, shown)
+            }
+        };
+        let wall = u64::try_from(written_ms).unwrap_or(0);
+        let stamp = Stamp::next(wall, before.stamp_max());
+        let write = Write { dot: self.ledger.next_dot(), stamp, content: row.cloned() };
+        let state = before.write(write, &shown, &self.tables[table].rules);
+        self.store(c, table, key, row, None, &state).map_err(sqlite)?;
+        if before.siblings().len() > 1 {
+            super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
+        }
+        self.tables[table].touched = true;
+        Ok(())
+    }
+
+    /// Gives versions to the next rows of a table.
+    pub(super) fn adopt(&mut self, open: &Open, c: &Connection, table: usize, rows_max: usize) -> Result<Adopted> {
+        let sqlite = |e| open.explain(e);
+        let (phase, through) = self.tables[table].phase(c).map_err(sqlite)?;
+        let budget = Budget { rows_max, bytes_max: Pace::BYTES_MAX };
+        let (rows, next) = match phase {
+            Phase::Whole => return Ok(Adopted { rows: 0, done: true }),
+            Phase::Sweeping => self.sweep(open, c, table, through, rows_max)?,
+            Phase::Adopting | Phase::Rescanning => {
+                let view = self.tables[table].view.clone();
+                let after = through.map(|bytes| crate::ledger::key(&bytes)).transpose()?;
+                let chunk = scan::chunk(c, &view, after.as_ref(), budget).map_err(sqlite)?;
+                for row in &chunk.rows {
+                    self.adopt_one(open, c, table, row, phase)?;
+                }
+                let next = match (&chunk.through, phase) {
+                    (Some(key), _) => (phase, Some(key.as_bytes().to_vec())),
+                    (None, Phase::Rescanning) => (Phase::Sweeping, None),
+                    (None, _) => (Phase::Whole, None),
+                };
+                (chunk.rows.len(), next)
+            }
+        };
+        self.tables[table].enter(c, next.0, next.1.as_deref()).map_err(sqlite)?;
+        Ok(Adopted { rows: rows as u64, done: next.0 == Phase::Whole })
+    }
+
+    fn adopt_one(&mut self, open: &Open, c: &Connection, table: usize, row: &Row, phase: Phase) -> Result<()> {
+        let sqlite = |e| open.explain(e);
+        let key = row.pick(&self.tables[table].view.key);
+        if phase == Phase::Adopting && stored(c, self.tables[table].tab, &key).map_err(sqlite)?.is_none() {
+            let state = State::genesis(&key, row.clone(), Stamp::GENESIS);
+            return self.store(c, table, &key, Some(row), None, &state).map_err(sqlite);
+        }
+        self.seal_one(open, c, table, &key, Some(row), open.env.clock.now_ms())
+    }
+
+    /// Looks whether the rows of versions are still there.
+    fn sweep(
+        &mut self,
+        open: &Open,
+        c: &Connection,
+        table: usize,
+        through: Option<Vec<u8>>,
+        rows_max: usize,
+    ) -> Result<(usize, (Phase, Option<Vec<u8>>))> {
+        let sqlite = |e| open.explain(e);
+        let SharedTable { tab, view, .. } = self.tables[table].clone();
+        let keys: Vec<Vec<u8>> = c
+            .prepare_cached(
+                "SELECT key FROM _tidewater_version WHERE tab = ?1 AND key > ?2 AND hash IS NOT NULL \
+                 ORDER BY key LIMIT ?3",
+            )
+            .and_then(|mut s| {
+                let after = through.unwrap_or_default();
+                let found = s.query_map((tab, after, rows_max), |row| row.get(0))?;
+                found.collect()
+            })
+            .map_err(sqlite)?;
+        let now = open.env.clock.now_ms();
+        let mut gone = Vec::new();
+        {
+            let mut one = One::new(c, &view).map_err(sqlite)?;
+            for bytes in &keys {
+                let key = crate::ledger::key(bytes)?;
+                if one.get(&key).map_err(sqlite)?.is_none_or(|row| !row.has(&view.key, &key)) {
+                    gone.push(key);
+                }
+            }
+        }
+        for key in gone {
+            self.seal_one(open, c, table, &key, None, now)?;
+        }
+        let full = keys.len() == rows_max;
+        let last = keys.last().filter(|_| full).cloned();
+        Ok((keys.len(), if full { (Phase::Sweeping, last) } else { (Phase::Whole, None) }))
+    }
+}
