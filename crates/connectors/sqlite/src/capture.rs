@@ -199,9 +199,8 @@ impl State {
         let resume = resume.and_then(At::parse);
         let mark = self.open.env.token()[..16].to_owned();
         let open = &self.open;
-        let begun = open.write(|c| {
-            begin(open, c, reader, &mappings, resume.as_ref(), &mark).map_err(|e| open.explain(e))
-        })?;
+        let begun =
+            open.write(|c| begin(open, c, reader, &mappings, resume.as_ref(), &mark).map_err(|e| open.explain(e)))?;
         let (start, following) = begun;
         self.following = Some(following);
         Ok(start)

@@ -47,8 +47,7 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     let table = &details.table;
     let keys: Vec<&str> = table.key.iter().map(String::as_str).collect();
     let columns: Vec<String> = (1..=keys.len()).map(|n| format!("k{n}")).collect();
-    let (at, tab_now) =
-        if timed { ("at, ", format!("{tab}, julianday('now')")) } else { ("", tab.to_string()) };
+    let (at, tab_now) = if timed { ("at, ", format!("{tab}, julianday('now')")) } else { ("", tab.to_string()) };
     let into = format!("INSERT INTO _tidewater_log(tab, {at}{})", columns.join(", "));
     let log = |row: &str| format!("{into} VALUES ({tab_now}, {});", list(&format!("{row}."), keys.iter().copied()));
     let probes = probes(details);

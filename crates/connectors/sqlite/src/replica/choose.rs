@@ -80,6 +80,9 @@ impl Member {
         let there = stored.hash.is_some();
         let now_row = self.tables[table].row(c, key).map_err(sqlite)?;
         let content = content(entry, choice, now_row.as_ref())?;
+        if content.as_ref().is_some_and(|row| !row.has(&self.tables[table].view.key, key)) {
+            return Err(other_key(&entry.table));
+        }
         if entry.kind == Collided::Unique && !matches!(choice, Choice::Set(_)) {
             return Err(stands_aside(&entry.table));
         }
@@ -97,9 +100,13 @@ impl Member {
             Some(row) => of.put(c, row, there),
         };
         if let Some(why) = refused.map_err(sqlite)? {
-            return Err(Error::new(Kind::Conflict, code::ROW_HELD, format!("{}: the row cannot be written: {why}", entry.table))
-                .meaning("Nothing was changed.")
-                .remedy("Choose other values with --set, or change what is in the way."));
+            return Err(Error::new(
+                Kind::Conflict,
+                code::ROW_HELD,
+                format!("{}: the row cannot be written: {why}", entry.table),
+            )
+            .meaning("Nothing was changed.")
+            .remedy("Choose other values with --set, or change what is in the way."));
         }
         super::parked::forget(c, tab, key).map_err(sqlite)?;
         self.store(c, table, key, content.as_ref(), None, &settled).map_err(sqlite)?;
@@ -193,7 +200,6 @@ fn content(entry: &Entry, choice: &Choice, now: Option<&Row>) -> Result<Option<R
 
 fn set(entry: &Entry, row: &Row, values: &[(String, Value<'static>)]) -> Result<Row> {
     let mut columns: Vec<Value<'_>> = row.values().collect();
-    let key: Vec<Value<'_>> = entry.key.values().collect();
     for (name, value) in values {
         let place = entry.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
         let Some(place) = place else {
@@ -203,14 +209,13 @@ fn set(entry: &Entry, row: &Row, values: &[(String, Value<'static>)]) -> Result<
         };
         columns[place] = value.clone();
     }
-    let made: Row = columns.into_iter().collect();
-    let kept = key.iter().all(|part| made.values().any(|value| value == *part));
-    if !kept {
-        return Err(Error::new(Kind::Invalid, code::SCOPE, "the key of a row cannot be set")
-            .meaning("It would be another row. Nothing was changed.")
-            .remedy("Set other columns; change the key with a statement of your own."));
-    }
-    Ok(made)
+    Ok(columns.into_iter().collect())
+}
+
+fn other_key(table: &str) -> Error {
+    Error::new(Kind::Invalid, code::SCOPE, format!("the key of a row of {table} cannot be set"))
+        .meaning("It would be another row. Nothing was changed.")
+        .remedy("Set other columns; change the key with a statement of your own.")
 }
 
 fn unknown(shown: &str) -> Error {
@@ -225,4 +230,3 @@ fn stands_aside(table: &str) -> Error {
         .meaning("It cannot be shown as it is. Nothing was changed.")
         .remedy("Give it another value with --set COLUMN=VALUE, or change or delete the row in its way.")
 }
-

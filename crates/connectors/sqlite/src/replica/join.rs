@@ -208,7 +208,10 @@ impl State {
         let Some(member) = &self.member else { return Ok(()) };
         let others: Vec<usize> = (0..member.tables.len()).filter(|table| !member.of.contains(table)).collect();
         for table in others {
-            while !self.change(|open, c, member| member.adopt(open, c, table, ROWS_MAX).map(Some))?.is_none_or(|a| a.done) {}
+            while !self
+                .change(|open, c, member| member.adopt(open, c, table, ROWS_MAX).map(Some))?
+                .is_none_or(|a| a.done)
+            {}
         }
         Ok(())
     }
@@ -293,7 +296,9 @@ impl State {
 
 fn unsupported(shown: &str, why: &str) -> Error {
     Error::new(Kind::Invalid, code::UNSUPPORTED_TABLE, format!("{shown}: {why}"))
-        .meaning("Which of two rows with the same value is shown could not be the same on all sides. Nothing was written.")
+        .meaning(
+            "Which of two rows with the same value is shown could not be the same on all sides. Nothing was written.",
+        )
         .remedy("Drop that index, carry the table one way, or leave it out with --tables.")
 }
 

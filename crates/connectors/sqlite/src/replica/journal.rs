@@ -196,8 +196,8 @@ impl Member {
         let key = crate::ledger::key(&raw.key)?;
         let row = raw.shown.map(|bytes| crate::ledger::key(&bytes)).transpose()?;
         let node_of = |number| self.ledger.node_of(number);
-        let state = State::decode(&raw.state, row.as_ref(), &node_of)
-            .map_err(|e| seal::damaged(&open.database.shown, &e))?;
+        let state =
+            State::decode(&raw.state, row.as_ref(), &node_of).map_err(|e| seal::damaged(&open.database.shown, &e))?;
         let shown = self.shown(table, &state);
         let collisions = shown.conflict.as_ref().map(|conflict| &conflict.collisions[..]).unwrap_or_default();
         let kind = kind(&raw.kind);

@@ -37,14 +37,8 @@ pub(super) struct Ledger {
 impl Ledger {
     /// The account of a database that takes part for the first time.
     pub(super) fn new(node: Node, endpoint: &str) -> Self {
-        let own = Stored {
-            node,
-            number: 1,
-            endpoint: endpoint.to_owned(),
-            counter: 0,
-            own_from: Some(0),
-            changed: true,
-        };
+        let own =
+            Stored { node, number: 1, endpoint: endpoint.to_owned(), counter: 0, own_from: Some(0), changed: true };
         Self { nodes: vec![own], own: 0, seq: 0, sealed: At { seq: 0, mark: String::new() } }
     }
 
@@ -201,8 +195,9 @@ impl Ledger {
             return Some("another file goes by the same name: one is a copy of the other".to_owned());
         }
         let known = peer.known.iter().find(|known| known.node == own)?;
-        (known.counter > self.seq || known.heard > self.seq)
-            .then(|| "others have seen writes of it that it does not have: it was put back to an older state".to_owned())
+        (known.counter > self.seq || known.heard > self.seq).then(|| {
+            "others have seen writes of it that it does not have: it was put back to an older state".to_owned()
+        })
     }
 
     /// What it says of itself, but for how far it heard others and its rules.
@@ -217,12 +212,7 @@ impl Ledger {
             counter: if stored.node == self.node() { self.seq } else { stored.counter },
             heard: 0,
         });
-        Introduction {
-            incarnations,
-            last: self.seq,
-            known: known.collect(),
-            rules: std::collections::BTreeMap::new(),
-        }
+        Introduction { incarnations, last: self.seq, known: known.collect(), rules: std::collections::BTreeMap::new() }
     }
 
     /// Encodes a state under this account's numbers.

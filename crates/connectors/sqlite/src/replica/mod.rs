@@ -91,12 +91,7 @@ struct Member {
 }
 
 impl Member {
-    fn new(
-        ledger: Ledger,
-        following: Following,
-        tables: Vec<SharedTable>,
-        membership: &Membership,
-    ) -> Result<Self> {
+    fn new(ledger: Ledger, following: Following, tables: Vec<SharedTable>, membership: &Membership) -> Result<Self> {
         let mut of = Vec::new();
         for shared in membership.tables.iter() {
             let name = &shared.view.table;

@@ -19,7 +19,14 @@ const LOOKED_AT: usize = 8;
 
 impl Member {
     /// The versions after a number that did not come from exactly this peer.
-    pub(super) fn queue(&self, open: &Open, c: &Connection, peer: Node, after: u64, budget: Budget) -> Result<Versions> {
+    pub(super) fn queue(
+        &self,
+        open: &Open,
+        c: &Connection,
+        peer: Node,
+        after: u64,
+        budget: Budget,
+    ) -> Result<Versions> {
         let sqlite = |e| open.explain(e);
         let mut statement = c
             .prepare_cached(

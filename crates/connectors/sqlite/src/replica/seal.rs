@@ -115,9 +115,7 @@ impl Member {
     /// absent.
     pub(super) fn decode(&self, open: &Open, stored: &Stored, row: Option<&Row>) -> Result<State> {
         let node_of = |number| self.ledger.node_of(number);
-        let decode = |row| {
-            State::decode(&stored.bytes, row, &node_of).map_err(|e| damaged(&open.database.shown, &e))
-        };
+        let decode = |row| State::decode(&stored.bytes, row, &node_of).map_err(|e| damaged(&open.database.shown, &e));
         let state = decode(row)?;
         let written = row.is_some_and(|row| stored.hash.is_some_and(|hash| hash != row.hash().0));
         let unseen = |state: &State| matches!(state.siblings(), [only] if only.content.as_ref() == row);

@@ -145,7 +145,8 @@ impl Member {
             Preference::Theirs => Some(theirs),
             Preference::Newest(columns) => {
                 let column = *columns.get(&at)?;
-                let value = |row: &Option<Row>| row.as_ref().and_then(|row| row.pick(&[column]).values().next().map(own));
+                let value =
+                    |row: &Option<Row>| row.as_ref().and_then(|row| row.pick(&[column]).values().next().map(own));
                 match compare(&value(&ours)?, &value(&theirs)?)? {
                     std::cmp::Ordering::Greater => Some(ours),
                     std::cmp::Ordering::Less => Some(theirs),

@@ -307,4 +307,3 @@ fn add_columns(known: &mut Table, other: &Table) {
         }
     }
 }
-

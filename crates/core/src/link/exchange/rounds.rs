@@ -209,9 +209,8 @@ impl<'a> Rounds<'a> {
             Prefer::Member(at) if *at == self.present[from].at => Some(Preference::Theirs),
             Prefer::Member(_) => None,
             Prefer::Newest(column) => {
-                let place = |shared: &Shared| {
-                    shared.view.columns.iter().position(|c| c.name.eq_ignore_ascii_case(column))
-                };
+                let place =
+                    |shared: &Shared| shared.view.columns.iter().position(|c| c.name.eq_ignore_ascii_case(column));
                 let tables = self.shared.iter().enumerate();
                 Some(Preference::Newest(tables.filter_map(|(at, shared)| Some((at, place(shared)?))).collect()))
             }

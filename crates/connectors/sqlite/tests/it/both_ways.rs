@@ -1,0 +1,10 @@
+//! Several databases that all accept writes: what they hold after meeting, whoever met whom and when.
+
+mod group;
+
+mod columns;
+mod conflicts;
+mod copies;
+mod first_contact;
+mod meetings;
+mod uniques;

@@ -1,0 +1,110 @@
+//! Databases that are members of one sync, written to by the `sqlite3` shell, and met in any combination.
+
+use crate::given::{block_on, shell};
+use async_trait::async_trait;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::TempDir;
+use tidewater_core::Result;
+use tidewater_core::env::Env;
+use tidewater_core::link::{Exchange, ExchangeReport, ExchangeSettings, Member, Unwatched};
+use tidewater_core::replica::{Choice, Entry, Replica, Selection};
+use tidewater_sqlite::{Access, Database, SqliteReplica};
+
+/// Members `a.db`, `b.db`, …
+pub(crate) struct Group {
+    pub(crate) folder: TempDir,
+    pub(crate) settings: ExchangeSettings,
+    pub(crate) log_rows_max: u64,
+}
+
+struct File {
+    database: Database,
+    name: String,
+}
+
+#[async_trait]
+impl Member for File {
+    async fn open(&self, create: bool) -> Result<Box<dyn Replica>> {
+        let access = if create { Access::Create } else { Access::Write };
+        Ok(Box::new(SqliteReplica::open(&self.database, access, &Env::real())?))
+    }
+    fn exists(&self) -> bool {
+        self.database.exists()
+    }
+    fn endpoint(&self) -> String {
+        self.name.clone()
+    }
+    fn shown(&self) -> String {
+        format!("{}.db", self.name)
+    }
+}
+
+/// A group whose members all begin with `sql`.
+pub(crate) fn group(members: &str, sql: &str) -> Group {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let group = Group { folder, settings: ExchangeSettings::default(), log_rows_max: Database::LOG_ROWS_MAX_DEFAULT };
+    for member in members.chars() {
+        group.write(member, sql);
+    }
+    group
+}
+
+impl Group {
+    pub(crate) fn path(&self, member: char) -> PathBuf {
+        self.folder.path().join(format!("{member}.db"))
+    }
+
+    /// What another program writes.
+    pub(crate) fn write(&self, member: char, sql: &str) -> String {
+        shell(&self.path(member), sql)
+    }
+
+    /// Members meet: `ab`, `abc`, … The first is the hub.
+    pub(crate) fn try_meet(&self, members: &str) -> Result<ExchangeReport> {
+        let member = |name: char| -> Arc<dyn Member> {
+            let database = Database { log_rows_max: self.log_rows_max, ..Database::new(self.path(name)) };
+            Arc::new(File { database, name: name.to_string() })
+        };
+        let members = members.chars().map(member).collect();
+        let (_tell, stop) = tokio::sync::watch::channel(false);
+        let settings = self.settings.clone();
+        block_on(Exchange::new(members, settings, Env::real(), Arc::new(Unwatched), stop).run())
+    }
+
+    pub(crate) fn meet(&self, members: &str) -> ExchangeReport {
+        let report = self.try_meet(members).unwrap_or_else(|error| panic!("{members} meet: {error}"));
+        assert!(report.in_step, "{report:?}");
+        report
+    }
+
+    /// All these members hold the same in `table`; what that is.
+    pub(crate) fn same(&self, members: &str, table: &str) -> String {
+        let dump = |member| self.write(member, &format!("SELECT * FROM {table} ORDER BY 1"));
+        let mut dumps = members.chars().map(|member| (member, dump(member)));
+        let (first, held) = dumps.next().expect("a member");
+        for (member, other) in dumps {
+            assert_eq!(held, other, "{first} and {member} hold different {table}");
+        }
+        held
+    }
+
+    pub(crate) fn conflicts(&self, member: char) -> Vec<Entry> {
+        let mut replica = open(&self.path(member), Access::Read);
+        block_on(replica.conflicts(&Selection::default())).expect("the journal is read")
+    }
+
+    pub(crate) fn settle(&self, member: char, entry: &Entry, choice: Choice) -> bool {
+        let mut replica = open(&self.path(member), Access::Write);
+        block_on(replica.settle(entry.id, choice)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// How many versions with a conflict a member holds, and other questions to its bookkeeping.
+    pub(crate) fn count(&self, member: char, of: &str) -> usize {
+        self.write(member, &format!("SELECT count(*) FROM {of}")).parse().expect("a number")
+    }
+}
+
+pub(crate) fn open(path: &Path, access: Access) -> SqliteReplica {
+    SqliteReplica::open(&Database::new(path), access, &Env::real()).expect("it opens")
+}
