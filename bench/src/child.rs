@@ -65,6 +65,7 @@ pub(crate) fn serve(words: &[String]) -> Result<()> {
         ["catch-up", source, target] => {
             timed(|| synced::sync(Path::new(source), Path::new(target)).map(|report| report.changes()))?
         }
+        ["meet", one, other] => timed(|| synced::meet(Path::new(one), Path::new(other)))?,
         ["verify", source, target] => timed(|| synced::verify(Path::new(source), Path::new(target)))?,
         ["except", one, other] => timed(|| none(plain::differences_by_except(Path::new(one), Path::new(other))?))?,
         ["join", one, other] => timed(|| none(plain::differences_by_join(Path::new(one), Path::new(other))?))?,

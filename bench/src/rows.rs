@@ -70,6 +70,7 @@ impl Writes {
         let writes = match kind {
             "insert" => (1..=count).map(|i| insert(rows, i)).collect(),
             "update-scattered" => (1..=count).map(|i| update(scattered(rows * 9 / 10, i), i)).collect(),
+            "mixed-elsewhere" => (1..=count).map(|i| mixed_elsewhere(rows, count, i)).collect(),
             "update-in-order" => (1..=count).map(|i| update(i % rows + 1, i)).collect(),
             "delete-scattered" => (1..=count.min(rows)).map(|i| Write::Delete { id: scattered(rows, i) }).collect(),
             "delete-in-order" => (1..=count.min(rows)).map(|id| Write::Delete { id }).collect(),
@@ -127,5 +128,15 @@ fn mixed(rows: u64, i: u64) -> Write {
         0..6 => insert(rows, i),
         6..9 => update(scattered(rows * 9 / 10, i), i),
         _ => Write::Delete { id: rows * 9 / 10 + i / 10 + 1 },
+    }
+}
+
+/// The same mixture to other rows, but for one update in thirty, which meets one of [`mixed`].
+fn mixed_elsewhere(rows: u64, count: u64, i: u64) -> Write {
+    match i % 10 {
+        0..6 => insert(rows + count, i),
+        6..9 if i % 100 == 6 => update(scattered(rows * 9 / 10, i), i + count),
+        6..9 => update(scattered(rows * 9 / 10, i + 5), i + count),
+        _ => Write::Delete { id: rows * 19 / 20 + i / 10 + 1 },
     }
 }

@@ -8,8 +8,9 @@ use tidewater_core::apply::Target;
 use tidewater_core::capture::Source;
 use tidewater_core::change::Scope;
 use tidewater_core::env::Env;
-use tidewater_core::link::{Ends, Link, Report, Run, Settings, Unwatched};
-use tidewater_sqlite::{Access, Database, SqliteSource, SqliteTarget};
+use tidewater_core::link::{Ends, Exchange, ExchangeSettings, Link, Member, Report, Run, Settings, Unwatched};
+use tidewater_core::replica::Replica;
+use tidewater_sqlite::{Access, Database, SqliteReplica, SqliteSource, SqliteTarget};
 use tokio::sync::watch;
 
 struct Files {
@@ -46,6 +47,41 @@ fn link(source: &Path, target: &Path, run: Run, looking: bool, stop: watch::Rece
     let ends = Files { source: source.to_owned(), target: target.to_owned(), looking, env: env.clone() };
     let settings = Settings { scope, run, ..Settings::default() };
     Link::new(Arc::new(ends), settings, env, Arc::new(Unwatched), stop)
+}
+
+struct File(PathBuf, Env);
+
+#[async_trait]
+impl Member for File {
+    async fn open(&self, _: bool) -> tidewater_core::Result<Box<dyn Replica>> {
+        Ok(Box::new(SqliteReplica::open(&Database::new(&self.0), Access::Create, &self.1)?))
+    }
+
+    fn exists(&self) -> bool {
+        self.0.exists()
+    }
+
+    fn endpoint(&self) -> String {
+        self.shown()
+    }
+
+    fn shown(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+/// `tidewater sync ONE OTHER --both-ways`: how many rows were written on either side.
+pub(crate) fn meet(one: &Path, other: &Path) -> Result<u64> {
+    let (_go, stop) = watch::channel(false);
+    let env = Env::real();
+    let member = |path: &Path| -> Arc<dyn Member> { Arc::new(File(path.to_owned(), env.clone())) };
+    let members = vec![member(one), member(other)];
+    let mut exchange = Exchange::new(members, ExchangeSettings::default(), env.clone(), Arc::new(Unwatched), stop);
+    let report = block_on(exchange.run())?;
+    if report.needs_attention() || !report.in_step {
+        return Err(format!("the exchange needs attention: {report:?}").into());
+    }
+    Ok(report.members.iter().map(|member| member.upserts + member.deletes).sum())
 }
 
 fn block_on<T>(work: impl Future<Output = tidewater_core::Result<T>>) -> Result<T> {

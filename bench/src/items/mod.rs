@@ -1,5 +1,6 @@
 //! The pieces of work that are measured, a file for each, and the databases they start from.
 
+mod both_ways;
 mod capture;
 mod catch_up;
 mod copy;
@@ -14,7 +15,8 @@ use crate::{Result, plain, synced};
 use std::path::PathBuf;
 
 /// Their names, in the order in which they run.
-pub(crate) const NAMES: [&str; 7] = ["capture", "copy", "catch-up", "verify", "memory", "latency", "joins"];
+pub(crate) const NAMES: [&str; 8] =
+    ["capture", "copy", "catch-up", "verify", "memory", "latency", "joins", "both-ways"];
 
 /// Runs one of them.
 pub(crate) fn run(name: &str, bench: &Bench) -> Result<Vec<Line>> {
@@ -26,6 +28,7 @@ pub(crate) fn run(name: &str, bench: &Bench) -> Result<Vec<Line>> {
         "memory" => memory::run(bench),
         "latency" => latency::run(bench),
         "joins" => joins::run(bench),
+        "both-ways" => both_ways::run(bench),
         other => Err(format!("no piece of work is called {other}").into()),
     }
 }

@@ -133,6 +133,12 @@ impl State {
         self.siblings.iter().find(|sibling| sibling.dot == *dot)
     }
 
+    /// Whether both know of the same writes, all complete: then they are the same, whatever of their contents was read.
+    pub fn is_of_the_same_writes(&self, other: &Self) -> bool {
+        let write = |sibling: &Sibling| (sibling.dot, sibling.stamp);
+        self.seen == other.seen && self.siblings.iter().map(write).eq(other.siblings.iter().map(write))
+    }
+
     /// Whether joining `other` would change nothing.
     pub fn dominates(&self, other: &Self) -> bool {
         self.seen.dominates(&other.seen)

@@ -1,7 +1,7 @@
 //! What a person may do with a replica at rest: look at its conflicts, and settle them. And rules that changed.
 
 use super::ledger::Ledger;
-use super::{Member, READER, State, journal, seal};
+use super::{Member, READER, State, journal, key, seal};
 use crate::capture;
 use crate::connection::Open;
 use crate::meta;
@@ -121,14 +121,14 @@ impl Member {
         let sqlite = |e| open.explain(e);
         for table in 0..self.tables.len() {
             let tab = self.tables[table].tab;
-            let keys: Vec<Vec<u8>> = c
+            let keys: Vec<key::Read> = c
                 .prepare_cached(
                     "SELECT DISTINCT key FROM _tidewater_conflict WHERE tab = ?1 AND ended IS NULL AND kind <> 'unique'",
                 )
                 .and_then(|mut s| s.query_map([tab], |row| row.get(0))?.collect())
                 .map_err(sqlite)?;
-            for bytes in keys {
-                self.show_again(open, c, table, &crate::ledger::key(&bytes)?)?;
+            for key::Read(key) in keys {
+                self.show_again(open, c, table, &key)?;
             }
         }
         Ok(())

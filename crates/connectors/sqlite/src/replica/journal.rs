@@ -1,6 +1,6 @@
 //! The journal of conflicts: what collided, with all sides, as long as somebody may ask.
 
-use super::{Member, seal};
+use super::{Member, key, seal};
 use crate::connection::Open;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use tidewater_core::Result;
@@ -50,7 +50,7 @@ pub(super) fn enter(c: &Connection, new: &New<'_>) -> rusqlite::Result<bool> {
         .execute((
             new.id,
             new.tab,
-            new.key.as_bytes(),
+            key::Stored(new.key),
             new.kind,
             &new.rule,
             new.open,
@@ -71,7 +71,7 @@ pub(super) fn end(c: &Connection, tab: i64, key: &Key, lasts: Option<[u8; 16]>, 
     c.prepare_cached(
         "UPDATE _tidewater_conflict SET ended = ?4 WHERE tab = ?1 AND key = ?2 AND id IS NOT ?3 AND ended IS NULL",
     )?
-    .execute((tab, key.as_bytes(), lasts, now_ms))
+    .execute((tab, key::Stored(key), lasts, now_ms))
     .map(drop)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn parked_id(table: &str, key: &Key, state: &State) -> [u8; 16] {
 struct Raw {
     id: [u8; 16],
     tab: i64,
-    key: Vec<u8>,
+    key: Key,
     kind: String,
     rule: String,
     open: bool,
@@ -108,7 +108,7 @@ impl Raw {
         Ok(Self {
             id: row.get(0)?,
             tab: row.get(1)?,
-            key: row.get(2)?,
+            key: row.get::<_, key::Read>(2)?.0,
             kind: row.get(3)?,
             rule: row.get(4)?,
             open: row.get(5)?,
@@ -193,7 +193,6 @@ impl Member {
     fn entry(&self, open: &Open, raw: Raw) -> Result<Option<Entry>> {
         let Some(table) = self.tables.iter().position(|of| of.tab == raw.tab) else { return Ok(None) };
         let of = &self.tables[table];
-        let key = crate::ledger::key(&raw.key)?;
         let row = raw.shown.map(|bytes| crate::ledger::key(&bytes)).transpose()?;
         let node_of = |number| self.ledger.node_of(number);
         let state =
@@ -211,7 +210,7 @@ impl Member {
             id: raw.id,
             table: of.view.table.clone(),
             columns: of.view.columns.iter().map(|column| column.name.clone()).collect(),
-            key,
+            key: raw.key,
             kind,
             rule: raw.rule,
             collided,

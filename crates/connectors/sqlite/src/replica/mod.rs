@@ -11,6 +11,7 @@
 mod choose;
 mod join;
 mod journal;
+mod key;
 mod ledger;
 mod parked;
 mod queue;
@@ -36,7 +37,7 @@ use tidewater_core::merge::{Node, Policy, Rules};
 use tidewater_core::replica::{
     Adopted, Choice, Entry, Introduction, Joined, Membership, Merged, Preference, Replica, Selection, Shared, Versions,
 };
-use tidewater_core::transport::Budget;
+use tidewater_core::transport::{Budget, Pace};
 use tidewater_core::verify::{Chunk, Part, Range, Scan};
 use tidewater_core::{Error, Result};
 use witness::Witness;
@@ -86,6 +87,8 @@ struct Member {
     scope: String,
     /// The schema for which the engine's own triggers were made, if others read this database.
     chained_at: Option<i64>,
+    /// How many rows are sealed in one transaction.
+    pace: Pace,
     /// The number that changes when another connection commits, as seen with nothing left to seal.
     quiet_at: Option<i64>,
 }
@@ -101,7 +104,8 @@ impl Member {
         let mut names: Vec<String> = of.iter().map(|at| tables[*at].view.table.to_ascii_lowercase()).collect();
         names.sort();
         let scope = names.join(",");
-        Ok(Self { ledger, following, tables, of, scope, chained_at: None, quiet_at: None })
+        let pace = Pace::default();
+        Ok(Self { ledger, following, tables, of, scope, chained_at: None, pace, quiet_at: None })
     }
 
     /// Where others read this database, too, what is written here is logged for them.

@@ -7,7 +7,7 @@
 //! what is not so ([`Member::arrange`]). A row that stands aside is kept whole, is no delete, and comes back when its
 //! place is free.
 
-use super::{Member, SharedTable, journal, seal};
+use super::{Member, SharedTable, journal, key, seal};
 use crate::connection::Open;
 use crate::scan::One;
 use crate::schema::Details;
@@ -66,7 +66,7 @@ struct Aside {
 pub(super) fn row(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<Option<Row>> {
     let bytes: Option<Vec<u8>> = c
         .prepare_cached("SELECT row FROM _tidewater_parked WHERE tab = ?1 AND key = ?2")?
-        .query_row((tab, key.as_bytes()), |row| row.get(0))
+        .query_row((tab, key::Stored(key)), |row| row.get(0))
         .optional()?;
     Ok(bytes.and_then(|bytes| crate::ledger::key(&bytes).ok()))
 }
@@ -74,7 +74,7 @@ pub(super) fn row(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<Optio
 /// A row does not stand aside any more.
 pub(super) fn forget(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<()> {
     c.prepare_cached("DELETE FROM _tidewater_parked WHERE tab = ?1 AND key = ?2")?
-        .execute((tab, key.as_bytes()))
+        .execute((tab, key::Stored(key)))
         .map(drop)
 }
 
@@ -93,14 +93,14 @@ fn keep(c: &Connection, tab: i64, key: &Key, row: &Row, reason: &str) -> rusqlit
         "INSERT INTO _tidewater_parked(tab, key, row, reason) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (tab, key) DO UPDATE SET row = excluded.row, reason = excluded.reason",
     )?
-    .execute((tab, key.as_bytes(), row.as_bytes(), reason))
+    .execute((tab, key::Stored(key), row.as_bytes(), reason))
     .map(drop)
 }
 
 /// The row in the user's table is another one than the version said: shown now, or not.
 fn set_hash(c: &Connection, tab: i64, key: &Key, row: Option<&Row>) -> rusqlite::Result<()> {
     c.prepare_cached("UPDATE _tidewater_version SET hash = ?3 WHERE tab = ?1 AND key = ?2")?
-        .execute((tab, key.as_bytes(), row.map(|row| row.hash().0.to_le_bytes())))
+        .execute((tab, key::Stored(key), row.map(|row| row.hash().0.to_le_bytes())))
         .map(drop)
 }
 
@@ -215,13 +215,13 @@ impl Member {
     fn aside(&self, open: &Open, c: &Connection, table: usize) -> Result<Vec<Aside>> {
         let sqlite = |e| open.explain(e);
         let of = &self.tables[table];
-        let parked: Vec<(Vec<u8>, Vec<u8>)> = c
+        let parked: Vec<(key::Read, Vec<u8>)> = c
             .prepare_cached("SELECT key, row FROM _tidewater_parked WHERE tab = ?1")
             .and_then(|mut s| s.query_map([of.tab], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
             .map_err(sqlite)?;
         let mut aside = Vec::new();
-        for (key, row) in parked {
-            let (key, row) = (crate::ledger::key(&key)?, crate::ledger::key(&row)?);
+        for (key::Read(key), row) in parked {
+            let row = crate::ledger::key(&row)?;
             let Some(stored) = seal::stored(c, of.tab, &key).map_err(sqlite)? else { continue };
             let state = self.decode(open, &stored, Some(&row))?;
             let claim = of.claim(&key, &state, &self.shown(table, &state));

@@ -1,6 +1,6 @@
 //! Handing out versions: the rows after a number, as they stand, with everything known of them.
 
-use super::{Member, parked};
+use super::{Member, key, parked};
 use crate::connection::Open;
 use crate::read::Ends;
 use crate::scan::One;
@@ -54,7 +54,6 @@ impl Member {
             found.through = seq;
             let known = stored.via.is_some_and(|via| self.ledger.node_of(via) == Some(peer));
             let Some(place) = table.filter(|_| !known) else { continue };
-            let key = crate::ledger::key(&key)?;
             let table = self.of[place];
             let content = contents.of(table, &key, &stored).map_err(sqlite)?;
             if stored.hash != content.shown.then(|| content.row.as_ref().map(|row| row.hash().0)).flatten() {
@@ -69,12 +68,12 @@ impl Member {
     }
 
     /// One row of the queue: its number, its table's place in the membership, its key, and the rest.
-    fn read(&self, row: &SqlRow<'_>) -> rusqlite::Result<(u64, Option<usize>, Vec<u8>, Stored)> {
+    fn read(&self, row: &SqlRow<'_>) -> rusqlite::Result<(u64, Option<usize>, Key, Stored)> {
         let (seq, tab): (i64, i64) = (row.get(0)?, row.get(1)?);
         let table = self.of.iter().position(|table| self.tables[*table].tab == tab);
         let hash: Option<[u8; 16]> = row.get(3)?;
         let stored = Stored { hash: hash.map(u128::from_le_bytes), via: row.get(4)?, bytes: row.get(5)? };
-        Ok((seq.unsigned_abs(), table, row.get(2)?, stored))
+        Ok((seq.unsigned_abs(), table, row.get::<_, key::Read>(2)?.0, stored))
     }
 }
 

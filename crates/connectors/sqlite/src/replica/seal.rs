@@ -4,19 +4,16 @@
 //! A row whose hash is the one stored was not written: an update that changes nothing makes no version, and reading a
 //! log entry twice is harmless.
 
-use super::{Member, SharedTable};
+use super::{Member, SharedTable, key};
 use crate::connection::Open;
 use crate::read::Look;
 use crate::scan::{self, One};
 use rusqlite::{Connection, OptionalExtension};
-use tidewater_core::change::{Key, Op, Row};
+use tidewater_core::change::{Change, Key, Op, Row};
 use tidewater_core::merge::{Shown, Stamp, State, Write};
 use tidewater_core::replica::Adopted;
 use tidewater_core::transport::{Budget, Pace};
 use tidewater_core::{Error, Kind, Result, code};
-
-/// Rows sealed in one transaction.
-const ROWS_MAX: usize = 5_000;
 
 /// A version, as it is stored.
 pub(super) struct Stored {
@@ -75,7 +72,7 @@ pub(super) fn damaged(shown: &str, error: &dyn std::fmt::Display) -> Error {
 /// The version of a row.
 pub(super) fn stored(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<Option<Stored>> {
     c.prepare_cached("SELECT hash, via, state FROM _tidewater_version WHERE tab = ?1 AND key = ?2")?
-        .query_row((tab, key.as_bytes()), |row| {
+        .query_row((tab, key::Stored(key)), |row| {
             let hash: Option<[u8; 16]> = row.get(0)?;
             Ok(Stored { hash: hash.map(u128::from_le_bytes), via: row.get(1)?, bytes: row.get(2)? })
         })
@@ -102,7 +99,7 @@ impl Member {
         )?
         .execute((
             self.tables[table].tab,
-            key.as_bytes(),
+            key::Stored(key),
             seq,
             via,
             row.map(|row| row.hash().0.to_le_bytes()),
@@ -140,21 +137,28 @@ impl Member {
 
     /// Seals the next entries of the log.
     pub(super) fn seal(&mut self, open: &Open, c: &Connection) -> Result<Sealed> {
-        let budget = Budget { rows_max: ROWS_MAX, bytes_max: Pace::BYTES_MAX };
-        let found = match open.look_in(c, &mut self.following, &self.ledger.sealed, budget)? {
+        let start = open.env.clock.monotonic();
+        let found = match open.look_in(c, &mut self.following, &self.ledger.sealed, self.pace.budget())? {
             Look::SchemaChanged => return Ok(Sealed::SchemaChanged),
             Look::Nothing => return Ok(Sealed::All),
             Look::Found(found) => found,
         };
         let now = open.env.clock.now_ms();
-        for (at, change) in found.changes.into_iter().enumerate() {
+        let written = found.written_ms.into_iter().chain(std::iter::repeat(None));
+        let mut changes: Vec<(Change, Option<i64>)> = found.changes.into_iter().zip(written).collect();
+        let rows = changes.len();
+        // Neighbours lie on the same pages.
+        changes.sort_unstable_by(|(one, _), (other, _)| {
+            (one.table, key::place(&one.key)).cmp(&(other.table, key::place(&other.key)))
+        });
+        for (change, written) in changes {
             let row = match change.op {
                 Op::Insert(row) | Op::Update(row) | Op::Upsert(row) => Some(row),
                 Op::Delete => None,
             };
-            let written = found.written_ms.get(at).copied().flatten().unwrap_or(now);
-            self.seal_one(open, c, change.table, &change.key, row.as_ref(), written)?;
+            self.seal_one(open, c, change.table, &change.key, row.as_ref(), written.unwrap_or(now))?;
         }
+        self.pace.learn(rows, open.env.clock.monotonic().saturating_sub(start));
         self.ledger.sealed.seq = found.through;
         crate::capture::confirm_here(c, &mut self.following, &self.ledger.sealed).map_err(|e| open.explain(e))?;
         Ok(if found.settled { Sealed::All } else { Sealed::Some })
@@ -248,25 +252,24 @@ impl Member {
     ) -> Result<(usize, (Phase, Option<Vec<u8>>))> {
         let sqlite = |e| open.explain(e);
         let SharedTable { tab, view, .. } = self.tables[table].clone();
-        let keys: Vec<Vec<u8>> = c
+        let after = through.map(|bytes| crate::ledger::key(&bytes)).transpose()?;
+        let keys: Vec<Key> = c
             .prepare_cached(
-                "SELECT key FROM _tidewater_version WHERE tab = ?1 AND key > ?2 AND hash IS NOT NULL \
+                "SELECT key FROM _tidewater_version WHERE tab = ?1 AND (?2 IS NULL OR key > ?2) AND hash IS NOT NULL \
                  ORDER BY key LIMIT ?3",
             )
             .and_then(|mut s| {
-                let after = through.unwrap_or_default();
-                let found = s.query_map((tab, after, rows_max), |row| row.get(0))?;
-                found.collect()
+                let after = after.as_ref().map(key::Stored);
+                s.query_map((tab, after, rows_max), |row| row.get::<_, key::Read>(0).map(|key| key.0))?.collect()
             })
             .map_err(sqlite)?;
         let now = open.env.clock.now_ms();
         let mut gone = Vec::new();
         {
             let mut one = One::new(c, &view).map_err(sqlite)?;
-            for bytes in &keys {
-                let key = crate::ledger::key(bytes)?;
-                if one.get(&key).map_err(sqlite)?.is_none_or(|row| !row.has(&view.key, &key)) {
-                    gone.push(key);
+            for key in &keys {
+                if one.get(key).map_err(sqlite)?.is_none_or(|row| !row.has(&view.key, key)) {
+                    gone.push(key.clone());
                 }
             }
         }
@@ -274,7 +277,7 @@ impl Member {
             self.seal_one(open, c, table, &key, None, now)?;
         }
         let full = keys.len() == rows_max;
-        let last = keys.last().filter(|_| full).cloned();
+        let last = keys.last().filter(|_| full).map(|key| key.as_bytes().to_vec());
         Ok((keys.len(), if full { (Phase::Sweeping, last) } else { (Phase::Whole, None) }))
     }
 }

@@ -1,6 +1,6 @@
 //! Taking in versions: joined with what is here, in one transaction with the rows that they show.
 
-use super::{Member, SharedTable, parked, seal};
+use super::{Member, SharedTable, key, parked, seal};
 use crate::connection::Open;
 use crate::scan::One;
 use rusqlite::Connection;
@@ -51,7 +51,12 @@ impl Member {
         let via = self.ledger.number_of(&versions.node);
         let mut merged = Merged::default();
         let mut pending = Vec::new();
-        for version in versions.versions {
+        let mut incoming = versions.versions;
+        // Neighbours lie on the same pages.
+        incoming.sort_unstable_by(|one, other| {
+            (one.table, key::place(&one.key)).cmp(&(other.table, key::place(&other.key)))
+        });
+        for version in incoming {
             match self.join_one(open, c, version, via, prefer)? {
                 Some(one) => pending.push(one),
                 None => merged.known += 1,
@@ -95,6 +100,9 @@ impl Member {
         let ours = self.decode(open, &stored, None)?;
         let there = stored.hash.is_some();
         let here = Here { there, disputed: ours.siblings().len() > 1 || !there };
+        if ours.is_of_the_same_writes(&theirs) {
+            return Ok(None);
+        }
         match State::join(&ours, &theirs) {
             Joined::Same | Joined::Left => return Ok(None),
             Joined::Right => return Ok(Some(self.pending(table, key, theirs, Some(via), here))),

@@ -1,6 +1,7 @@
 //! What an exchange did, for summaries.
 
 use super::Member;
+use crate::replica::Merged;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -77,6 +78,14 @@ impl ExchangeReport {
 }
 
 impl MemberReport {
+    pub(super) fn add(&mut self, merged: &Merged) {
+        self.upserts += merged.upserts;
+        self.deletes += merged.deletes;
+        self.known += merged.known;
+        self.conflicts += merged.conflicts;
+        self.parked = merged.parked;
+    }
+
     /// Rows written.
     pub fn changes(&self) -> u64 {
         self.upserts + self.deletes

@@ -6,7 +6,7 @@ use super::{Exchange, ExchangeReport, ExchangeSettings, Member, Outcome, Prefer}
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::merge::Node;
-use crate::replica::{Preference, Replica, Shared};
+use crate::replica::{Merged, Preference, Replica, Shared, Versions};
 use crate::transport::Pace;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub(super) struct Present {
     pub(super) heard: BTreeMap<usize, u64>,
     /// How much it takes in at once.
     pace: Pace,
+    /// Rows of it that stand aside.
+    parked: u64,
     /// It failed, and is left alone until the next attempt.
     out: bool,
 }
@@ -57,6 +59,36 @@ pub(super) struct Rounds<'a> {
     stop: watch::Receiver<bool>,
 }
 
+impl Present {
+    fn heard(&self, of: usize) -> u64 {
+        self.heard.get(&of).copied().unwrap_or(0)
+    }
+
+    /// Takes in what another handed out, if anything.
+    async fn take_in(
+        &mut self,
+        env: &Env,
+        from: usize,
+        versions: Option<Versions>,
+        prefer: Option<Preference>,
+        run: &str,
+    ) -> Result<Option<Merged>> {
+        let Some(versions) = versions else { return Ok(Some(Merged { parked: self.parked, ..Merged::default() })) };
+        let (through, rows, start) = (versions.through, versions.versions.len(), env.clock.monotonic());
+        let merged = self.replica.merge(versions, prefer, run).await?;
+        if let Some(merged) = &merged {
+            self.pace.learn(rows, env.clock.monotonic().saturating_sub(start));
+            self.heard.insert(from, through);
+            self.parked = merged.parked;
+        }
+        Ok(merged)
+    }
+}
+
+fn rows(versions: &Option<Versions>) -> usize {
+    versions.as_ref().map_or(0, |versions| versions.versions.len())
+}
+
 impl<'a> Rounds<'a> {
     /// Opens the members that are there.
     pub(super) async fn open(exchange: &'a mut Exchange, report: &'a mut ExchangeReport) -> Result<Rounds<'a>> {
@@ -69,7 +101,7 @@ impl<'a> Rounds<'a> {
             match member.open(create).await {
                 Ok(replica) => {
                     let (node, heard) = (Node([0; 16]), BTreeMap::new());
-                    present.push(Present { at, replica, node, heard, pace: Pace::default(), out: false });
+                    present.push(Present { at, replica, node, heard, pace: Pace::default(), parked: 0, out: false });
                 }
                 Err(error) if may_pass(&error) && exchange.members.len() > 2 => {
                     report.members[at].away = Some(error.to_string());
@@ -134,18 +166,15 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    /// From everybody to the hub, and from the hub to everybody. Says whether anything moved; `None` where a schema
-    /// changed.
+    /// The hub exchanges with everybody in turn. Says whether anything moved; `None` where a schema changed.
     async fn round(&mut self) -> Result<Option<bool>> {
         let mut moved = false;
-        let others = || 1..self.present.len();
-        let pairs: Vec<(usize, usize)> = others().map(|i| (i, HUB)).chain(others().map(|i| (HUB, i))).collect();
-        for (from, to) in pairs {
-            if self.present[from].out || self.present[to].out {
+        for other in HUB + 1..self.present.len() {
+            if self.present[other].out {
                 continue;
             }
-            match self.carry(from, to).await {
-                Ok(carried) => moved |= carried,
+            match self.exchange(other).await {
+                Ok(some) => moved |= some,
                 Err(Failure::SchemaChanged) => return Ok(None),
                 Err(Failure::Of(at, error)) if may_pass(&error) && at != HUB && self.present.len() > 2 => {
                     let present = &mut self.present[at];
@@ -158,46 +187,45 @@ impl<'a> Rounds<'a> {
         Ok(Some(moved))
     }
 
-    /// Carries what is new from one to another. The next versions are read while the ones before are written.
-    async fn carry(&mut self, from: usize, to: usize) -> Result<bool, Failure> {
-        let prefer = self.preference(from, to);
-        let mut after = self.present[to].heard.get(&from).copied().unwrap_or(0);
-        let mut moved = false;
+    /// Both ways at once between the hub and another: both read, then both write.
+    async fn exchange(&mut self, other: usize) -> Result<bool, Failure> {
+        let prefer = [self.preference(other, HUB), self.preference(HUB, other)];
         let run = self.report.run.clone();
-        let Ok([source, target]) = self.present.get_disjoint_mut([from, to]) else {
-            return Err(Failure::Of(from, Error::internal("a replica exchanges with itself")));
-        };
-        let mut read = source.replica.versions(target.node, after, target.pace.budget()).await;
+        let mut moved = false;
         loop {
-            if *self.stop.borrow() {
-                return Err(Failure::Of(from, interrupted()));
+            if self.stopped() {
+                return Err(Failure::Of(HUB, interrupted()));
             }
-            let Some(versions) = read.map_err(|e| Failure::Of(from, e))? else { return Err(Failure::SchemaChanged) };
-            if versions.through == after && versions.versions.is_empty() {
-                return Ok(moved);
-            }
-            let (through, settled, rows) = (versions.through, versions.settled, versions.versions.len());
-            moved |= rows > 0;
-            let start = self.env.clock.monotonic();
-            let merging = target.replica.merge(versions, prefer.clone(), &run);
-            let merged;
-            (merged, read) = if settled {
-                (merging.await, Ok(None))
-            } else {
-                tokio::join!(merging, source.replica.versions(target.node, through, target.pace.budget()))
+            let Ok([hub, spoke]) = self.present.get_disjoint_mut([HUB, other]) else {
+                return Err(Failure::Of(HUB, Error::internal("a replica exchanges with itself")));
             };
-            let Some(merged) = merged.map_err(|e| Failure::Of(to, e))? else { return Err(Failure::SchemaChanged) };
-            target.pace.learn(rows, self.env.clock.monotonic().saturating_sub(start));
-            after = through;
-            target.heard.insert(from, through);
-            let report = &mut self.report.members[target.at];
-            report.upserts += merged.upserts;
-            report.deletes += merged.deletes;
-            report.known += merged.known;
-            report.conflicts += merged.conflicts;
-            report.parked = merged.parked;
-            if settled {
+            let after = [hub.heard(other), spoke.heard(HUB)];
+            let budgets = [hub.pace.budget(), spoke.pace.budget()];
+            let (theirs, ours) = tokio::join!(
+                spoke.replica.versions(hub.node, after[0], budgets[0]),
+                hub.replica.versions(spoke.node, after[1], budgets[1])
+            );
+            let read = |at, read: Result<Option<Versions>>, after| match read {
+                Ok(Some(versions)) if versions.versions.is_empty() && versions.through == after => Ok(None),
+                Ok(Some(versions)) => Ok(Some(versions)),
+                Ok(None) => Err(Failure::SchemaChanged),
+                Err(error) => Err(Failure::Of(at, error)),
+            };
+            let (theirs, ours) = (read(other, theirs, after[0])?, read(HUB, ours, after[1])?);
+            let (quiet, rows) = (theirs.is_none() && ours.is_none(), rows(&theirs) + rows(&ours));
+            if quiet {
                 return Ok(moved);
+            }
+            moved |= rows > 0;
+            let [prefer_hub, prefer_spoke] = prefer.clone();
+            let (at_hub, at_spoke) = tokio::join!(
+                hub.take_in(self.env, other, theirs, prefer_hub, &run),
+                spoke.take_in(self.env, HUB, ours, prefer_spoke, &run)
+            );
+            for (at, merged) in [(HUB, at_hub), (other, at_spoke)] {
+                let merged = merged.map_err(|error| Failure::Of(at, error))?;
+                let Some(merged) = merged else { return Err(Failure::SchemaChanged) };
+                self.report.members[self.present[at].at].add(&merged);
             }
         }
     }
