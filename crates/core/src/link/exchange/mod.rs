@@ -6,9 +6,11 @@
 //! positions lie with the rows, at the side that read them.
 
 mod meet;
+mod plan;
 mod report;
 mod rounds;
 
+pub use plan::{ExchangePlan, PlannedShare};
 pub use report::{ExchangeReport, MemberReport};
 
 use super::retry::Backoff;

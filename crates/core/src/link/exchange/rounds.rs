@@ -3,6 +3,7 @@
 use super::super::state::{Event, State};
 use super::super::{Observer, Run, interrupted, rest};
 use super::{Exchange, ExchangeReport, ExchangeSettings, Member, Outcome, Prefer};
+use crate::apply::Written;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::merge::Node;
@@ -138,7 +139,8 @@ impl<'a> Rounds<'a> {
     /// changed.
     async fn round(&mut self) -> Result<Option<bool>> {
         let mut moved = false;
-        let others = || 1..self.present.len();
+        let all = self.present.len();
+        let others = || 1..all;
         let pairs: Vec<(usize, usize)> = others().map(|i| (i, HUB)).chain(others().map(|i| (HUB, i))).collect();
         for (from, to) in pairs {
             if self.present[from].out || self.present[to].out {
@@ -196,6 +198,9 @@ impl<'a> Rounds<'a> {
             report.known += merged.known;
             report.conflicts += merged.conflicts;
             report.parked = merged.parked;
+            let written = Written { upserts: merged.upserts, deletes: merged.deletes, ..Written::default() };
+            let event = Event::Applied { written: &written, lag_ms: None };
+            self.observer.on(&self.settings.sync, event);
             if settled {
                 return Ok(moved);
             }
@@ -209,9 +214,8 @@ impl<'a> Rounds<'a> {
             Prefer::Member(at) if *at == self.present[from].at => Some(Preference::Theirs),
             Prefer::Member(_) => None,
             Prefer::Newest(column) => {
-                let place = |shared: &Shared| {
-                    shared.view.columns.iter().position(|c| c.name.eq_ignore_ascii_case(column))
-                };
+                let place =
+                    |shared: &Shared| shared.view.columns.iter().position(|c| c.name.eq_ignore_ascii_case(column));
                 let tables = self.shared.iter().enumerate();
                 Some(Preference::Newest(tables.filter_map(|(at, shared)| Some((at, place(shared)?))).collect()))
             }
