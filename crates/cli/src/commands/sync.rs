@@ -1,21 +1,17 @@
-//! `tidewater sync A B`: a link without a configuration file.
+//! `tidewater sync A B`: a link without a configuration file. Both ways: `both_ways.rs`.
 
-use super::{ATTENTION, DONE, ad_hoc_scope, stop_signal};
+use super::wanted::ad_hoc_scope;
+use super::{ATTENTION, DONE, stop_signal};
 use crate::args::SyncArgs;
 use crate::endpoint::{SqliteEnds, database};
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
+use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Link, Run, Settings};
-use tidewater_core::{Error, Kind, Result, code};
 
 /// Runs it.
 pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
-    if args.both_ways || args.prefer.is_some() {
-        return Err(Error::new(Kind::Invalid, code::NOT_BUILT, "--both-ways is not built yet")
-            .meaning("This version carries changes from the source to the target. Nothing was changed.")
-            .remedy("Leave --both-ways and --prefer out."));
-    }
     let run = match (args.watch, args.once) {
         (true, _) => Run::Watch,
         (_, true) => Run::Once,

@@ -67,8 +67,6 @@ fn text_that_is_no_toml_is_shown_where_it_breaks() {
 fn keys_of_later_versions_are_refused_by_name() {
     let place = given(SHOP);
     for (key, named) in [
-        ("between = [\"hq\", \"till\"]\n", "`between` is not built yet: both directions in one sync"),
-        ("conflicts = \"merge\"\n", "`conflicts` is not built yet"),
         ("event = { format = \"debezium\" }\n", "`event` is not built yet"),
         ("initial = { order = [\"products\"] }\n", "`initial` is not built yet"),
         ("schema = \"follow\"\n", "`schema` is not built yet"),
@@ -77,7 +75,6 @@ fn keys_of_later_versions_are_refused_by_name() {
         ("strategy = \"log\"\n", "the strategy \"log\" is not built yet"),
         ("[sync.x.table.products]\nkeep_days = 90\n", "`keep_days` is not built yet"),
         ("[sync.x.table.products]\nmask = { name = \"hmac\" }\n", "`mask` is not built yet"),
-        ("[sync.x.table.products]\ntogether = [[\"name\", \"price\"]]\n", "`together` is not built yet"),
         ("[engine]\nlisten = \"127.0.0.1:7470\"\n", "`listen` is not built yet"),
     ] {
         let wrong = refused(&place, &format!("{ENDPOINTS}{SYNC}{key}"), "E0003");
