@@ -1,6 +1,6 @@
 //! `tidewater conflicts …`: the journal of what was settled, replaced or deleted.
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -68,29 +68,32 @@ pub(crate) struct JournalArgs {
   tidewater conflicts resolve sqlite:shop.db 3f2a91bc --set price=9.5 --set \"name='Ana''s anchor'\" --set note=NULL
 
 Values are written as in SQL: 12, 1.5, 'text' (with '' for a quote inside), x'00ff', NULL.
-A shell takes quotes of its own off: write \"name='text'\".")]
+A shell takes quotes of its own off: write \"name='text'\".",
+    group(ArgGroup::new("choice").required(true))
+)]
 pub(crate) struct ResolveArgs {
     #[command(flatten)]
     pub(crate) journal: JournalArgs,
     /// The conflict's ID, or the beginning of it
     pub(crate) id: String,
     /// Take this side whole, by its number in `conflicts show`
-    #[arg(long, value_name = "N", required_unless_present = "set", conflicts_with = "set")]
+    #[arg(long, value_name = "N", group = "choice")]
     pub(crate) take: Option<usize>,
     /// The row as it is now, with this value in this column; may be given again
-    #[arg(long, value_name = "COLUMN=VALUE")]
+    #[arg(long, value_name = "COLUMN=VALUE", group = "choice")]
     pub(crate) set: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("what").required(true)))]
 pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(crate) journal: JournalArgs,
     /// The conflict's ID, or the beginning of it
-    #[arg(required_unless_present = "run", conflicts_with = "run")]
+    #[arg(group = "what")]
     pub(crate) id: Option<String>,
     /// All of this run, as its summary and `status` name it
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(crate) run: Option<String>,
 }
 

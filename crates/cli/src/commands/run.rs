@@ -8,16 +8,10 @@ use crate::endpoint::SqliteEnds;
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
 use tidewater_core::env::Env;
-use tidewater_core::link::{ExchangeReport, Link, Observer, Report, Run};
+use tidewater_core::link::{ExchangeReport, Link, Report, Run};
 use tidewater_core::{Error, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-
-/// How one of them ended.
-enum Ended {
-    Link(WantedLink, Result<Report>),
-    Exchange(WantedExchange, Result<ExchangeReport>),
-}
 
 /// Runs them.
 pub(crate) async fn run(args: RunArgs) -> Result<u8> {
@@ -27,22 +21,18 @@ pub(crate) async fn run(args: RunArgs) -> Result<u8> {
     let stop = stop_signal();
     let mut running = JoinSet::new();
     for wanted in all {
-        let observer = Named::new(wanted.name().to_owned(), progress.clone());
-        running.spawn(carry_out(wanted, observer, stop.clone()));
+        running.spawn(carry_out(wanted, progress.clone(), stop.clone(), args.json));
     }
     let mut worst = DONE;
     while let Some(ended) = running.join_next().await {
-        let ended = ended.map_err(|e| Error::internal(format!("a sync broke off: {e}")))?;
-        progress.clear();
-        worst = worst.max(match ended {
-            Ended::Link(link, result) => tell(&link, result, args.json),
-            Ended::Exchange(exchange, result) => tell_exchange(&exchange, result, args.json),
-        });
+        worst = worst.max(ended.map_err(|e| Error::internal(format!("a sync broke off: {e}")))?);
     }
     Ok(worst)
 }
 
-async fn carry_out(wanted: Wanted, observer: Arc<dyn Observer>, stop: watch::Receiver<bool>) -> Ended {
+/// Runs one of them, and tells its end while the others go on. The exit code.
+async fn carry_out(wanted: Wanted, progress: Arc<Progress>, stop: watch::Receiver<bool>, json: bool) -> u8 {
+    let observer = Named::new(wanted.name().to_owned(), progress.clone());
     match wanted {
         Wanted::Link(wanted) => {
             let env = Env::real();
@@ -50,16 +40,18 @@ async fn carry_out(wanted: Wanted, observer: Arc<dyn Observer>, stop: watch::Rec
                 Ok(ends) => Link::new(ends, wanted.settings.clone(), env, observer, stop).run().await,
                 Err(error) => Err(error),
             };
-            Ended::Link(wanted, result)
+            progress.clear();
+            tell(&wanted, result, json)
         }
         Wanted::Exchange(wanted) => {
             let result = exchange(&wanted, observer, stop).await;
-            Ended::Exchange(wanted, result)
+            progress.clear();
+            tell_exchange(&wanted, result, json)
         }
     }
 }
 
-/// One link's end. The others go on.
+/// One link's end.
 fn tell(wanted: &WantedLink, result: Result<Report>, json: bool) -> u8 {
     let (source, target) = (&wanted.source.shown, &wanted.target.shown);
     match result {
@@ -83,7 +75,7 @@ fn tell(wanted: &WantedLink, result: Result<Report>, json: bool) -> u8 {
     }
 }
 
-/// One exchange's end. The others go on.
+/// One exchange's end.
 fn tell_exchange(wanted: &WantedExchange, result: Result<ExchangeReport>, json: bool) -> u8 {
     match result {
         Ok(report) => {

@@ -64,6 +64,27 @@ fn text_that_is_no_toml_is_shown_where_it_breaks() {
 }
 
 #[test]
+fn mistakes_in_a_sync_both_ways_are_shown_at_their_place() {
+    let place = given(SHOP);
+    let text = format!(
+        "{ENDPOINTS}[sync.x]\nbetween = [\"hq\", \"tlil\"]\nconflicts = \"prefer:hp\"\nexisting = \"mirror\"\n\
+         [sync.x.table.products]\nconflicts = {{ price = \"lats-writer\" }}\n"
+    );
+    let wrong = refused(&place, &text, "E0002");
+    wrong
+        .says("tidewater.toml:6:18: no endpoint is called `tlil`; did you mean `till`?")
+        .says("tidewater.toml:7:21: `conflicts`: no endpoint of `between` is called `hp`; did you mean `hq`?")
+        .says("tidewater.toml:8:1: `existing` does not go with `between`")
+        .says("tidewater.toml:10:23: `conflicts`: expected \"merge\", \"last-writer\"")
+        .says("did you mean \"last-writer\"?");
+    let later = format!("{ENDPOINTS}[sync.x]\nbetween = [\"hq\", \"till\"]\nconflicts = \"counter\"\n");
+    refused(&place, &later, "E0003").says("the rule \"counter\" is not built yet: increments of all sides add up");
+    let partial =
+        format!("{ENDPOINTS}[sync.x]\nbetween = [\"hq\", \"till\"]\n[sync.x.table.products]\nwhere = \"price > 1\"\n");
+    refused(&place, &partial, "E0003").says("`where` is not built yet: replicas that hold a part of the table");
+}
+
+#[test]
 fn keys_of_later_versions_are_refused_by_name() {
     let place = given(SHOP);
     for (key, named) in [

@@ -185,6 +185,7 @@ impl Rounds<'_> {
     /// The refusal of first contact.
     fn refusal(&self, other: usize, counts: &[Counts]) -> Error {
         let shown = |present: usize| self.members[self.present[present].at].shown();
+        let endpoint = |present: usize| self.members[self.present[present].at].endpoint();
         let (one, two) = (shown(HUB), shown(other));
         let width = counts.iter().map(|c| c.table.chars().count()).max().unwrap_or(0);
         let line = |c: &Counts| {
@@ -203,7 +204,10 @@ impl Rounds<'_> {
              \x20 --prefer source         those of {one}\n\
              \x20 --prefer target         those of {two}\n\
              \x20 --prefer newest:COLUMN  the row with the greater value in that column\n\
-             Rows that only one side has are kept and go to the other."
+             In a configuration file that is prefer = \"{}\", \"{}\" or \"newest:COLUMN\".\n\
+             Rows that only one side has are kept and go to the other.",
+            endpoint(HUB),
+            endpoint(other)
         ))
     }
 
