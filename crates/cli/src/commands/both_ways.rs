@@ -1,5 +1,6 @@
 //! `tidewater sync A B --both-ways`: an exchange without a configuration file; and what all commands that run one share.
 
+use super::direction::refuse_exchange;
 use super::wanted::{WantedExchange, ad_hoc_exchange};
 use super::{ATTENTION, DONE, UNAVAILABLE, stop_signal};
 use crate::args::SyncArgs;
@@ -42,6 +43,7 @@ pub(super) async fn exchange(
 ) -> Result<ExchangeReport> {
     let env = Env::real();
     let members = SqliteMember::all(&wanted.members, false, &env)?;
+    refuse_exchange(wanted)?;
     Exchange::new(members, wanted.settings.clone(), env, observer, stop).run().await
 }
 

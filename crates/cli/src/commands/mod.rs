@@ -3,6 +3,7 @@
 mod both_ways;
 mod conflicts;
 mod demo;
+mod direction;
 mod plan;
 mod run;
 mod status;

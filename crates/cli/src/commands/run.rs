@@ -1,6 +1,7 @@
 //! `tidewater run`: every sync of a configuration file, each link and each exchange on its own.
 
 use super::both_ways::{code_of, exchange};
+use super::direction::refuse_link;
 use super::wanted::{Wanted, WantedExchange, WantedLink, configuration, from_configuration};
 use super::{ATTENTION, DONE, stop_signal};
 use crate::args::RunArgs;
@@ -36,7 +37,8 @@ async fn carry_out(wanted: Wanted, progress: Arc<Progress>, stop: watch::Receive
     match wanted {
         Wanted::Link(wanted) => {
             let env = Env::real();
-            let result = match SqliteEnds::writing(wanted.source.clone(), wanted.target.clone(), false, &env) {
+            let ends = SqliteEnds::writing(wanted.source.clone(), wanted.target.clone(), false, &env);
+            let result = match ends.and_then(|ends| refuse_link(&wanted).map(|()| ends)) {
                 Ok(ends) => Link::new(ends, wanted.settings.clone(), env, observer, stop).run().await,
                 Err(error) => Err(error),
             };

@@ -1,6 +1,7 @@
 //! `tidewater sync A B`: a link without a configuration file. Both ways: `both_ways.rs`.
 
-use super::wanted::ad_hoc_scope;
+use super::direction::refuse_link;
+use super::wanted::{WantedLink, ad_hoc_scope};
 use super::{ATTENTION, DONE, stop_signal};
 use crate::args::SyncArgs;
 use crate::endpoint::{SqliteEnds, database};
@@ -29,9 +30,14 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         run,
         ..Settings::default()
     };
+    let wanted =
+        WantedLink { name: "sync".to_owned(), source: ends.source.clone(), target: ends.target.clone(), settings };
+    if !args.once {
+        refuse_link(&wanted)?;
+    }
     let progress = Arc::new(Progress::new(args.watch, args.json));
     let observer = Named::new(format!("{source_name} → {target_name}"), progress.clone());
-    let mut link = Link::new(ends.clone(), settings, env, observer, stop_signal());
+    let mut link = Link::new(ends.clone(), wanted.settings, env, observer, stop_signal());
     let report = link.run().await;
     progress.clear();
     let report = report?;

@@ -56,6 +56,7 @@ fn databases(wanted: Wanted) -> Vec<Database> {
 struct Peer {
     shown: String,
     identity: Option<String>,
+    path: String,
     /// Its name in rules, where it is a replica.
     endpoint: Option<String>,
 }
@@ -66,7 +67,16 @@ impl Peer {
         Self {
             shown: database.shown.clone(),
             identity: status.identity,
+            path: database.canonical().to_string_lossy().into_owned(),
             endpoint: status.replica.map(|replica| replica.endpoint),
+        }
+    }
+
+    /// Whether others know it by this name. Where it is gone, or taken out already, the end of its path decides.
+    fn is(&self, endpoint: &str) -> bool {
+        match &self.endpoint {
+            Some(own) => own == endpoint,
+            None => self.path.ends_with(endpoint),
         }
     }
 }
@@ -124,12 +134,10 @@ async fn take_out(database: &Database, others: &[&Peer], env: &Env) -> Result<Ve
 
 /// Whether it leaves its syncs both ways: alone, or with all that it has met. It leaves whole or not at all.
 fn leaves(database: &Database, replica: &ReplicaStatus, others: &[&Peer]) -> Result<bool> {
-    let among = |endpoint: &str| others.iter().any(|peer| peer.endpoint.as_deref() == Some(endpoint));
-    let rest: Vec<&str> = replica.peers.iter().map(|peer| peer.endpoint.as_str()).filter(|e| !among(e)).collect();
-    // A peer that is gone cannot say its name.
-    let unknown = others.iter().filter(|peer| peer.endpoint.is_none()).count();
-    if others.is_empty() || rest.len() <= unknown {
-        return Ok(others.is_empty() || !replica.peers.is_empty());
+    let met = replica.peers.iter().map(|peer| peer.endpoint.as_str());
+    let rest: Vec<&str> = met.filter(|endpoint| !others.iter().any(|peer| peer.is(endpoint))).collect();
+    if others.is_empty() || rest.is_empty() {
+        return Ok(true);
     }
     if rest.len() == replica.peers.len() {
         // What is to be taken out is a link.

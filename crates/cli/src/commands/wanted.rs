@@ -177,6 +177,7 @@ fn exchange(config: &Config, sync: &BothWays, run: Run) -> Result<WantedExchange
         policies: sync.policies.clone(),
         prefer: sync.prefer.clone(),
         every: pause(sync.latency),
+        patient: true,
         run,
     };
     let members = sync.between.iter().map(member).collect::<Result<_>>()?;

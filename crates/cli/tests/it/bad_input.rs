@@ -219,6 +219,18 @@ fn both_ways_needs_one_of_the_files_and_two_different_ones() {
 }
 
 #[test]
+fn what_goes_one_way_is_not_turned_into_both_by_accident() {
+    let shop = given(SHOP);
+    shop.syncs();
+    let refused = shop.tries_to_sync("--both-ways").exits(1);
+    refused
+        .says("E0022 shop.db and till.db are in step one way")
+        .says("tidewater teardown sqlite:shop.db sqlite:till.db");
+    let folder = shop.tidewater("sync sqlite:shop.db sqlite:nowhere/till.db --both-ways").exits(3);
+    folder.says("E0010 nowhere/till.db: its folder does not exist");
+}
+
+#[test]
 fn conflicts_of_a_database_that_takes_part_in_nothing() {
     let shop = given(SHOP);
     shop.tidewater("conflicts list sqlite:shop.db").exits(0).says("shop.db: no conflicts");

@@ -66,6 +66,17 @@ fn edits_of_both_sides_survive_and_both_become_equal() {
 
 #[test]
 #[ignore = "until the replica is built"]
+fn what_goes_both_ways_is_not_turned_into_one_by_accident() {
+    let place = two_in_step(&numbered(5));
+    for command in ["sync sqlite:shop.db sqlite:till.db", "sync sqlite:till.db sqlite:shop.db --existing mirror"] {
+        place.tidewater(command).exits(1).says("E0022 ").says("are in step both ways: t, for one").says("--both-ways");
+    }
+    place.tidewater("teardown sqlite:shop.db sqlite:till.db").exits(0);
+    place.tidewater("sync sqlite:shop.db sqlite:till.db").exits(0);
+}
+
+#[test]
+#[ignore = "until the replica is built"]
 fn a_watcher_carries_both_ways() {
     let place = two_in_step(&numbered(20));
     let engine = place.starts(&format!("{BOTH} --watch")).in_step();

@@ -65,7 +65,7 @@ fn a_conflict_is_listed_shown_and_exported_with_all_sides() {
     let show = place.tidewater(&format!("conflicts show sqlite:{database} {}", id[..6].to_uppercase())).exits(0);
     show.says("1 shop.db").says("2 till.db").says("* a").says("'shop'").says("'till'").never_says("\u{1b}");
     let exported = place.tidewater(&format!("conflicts export sqlite:{database}")).exits(0).json_lines();
-    assert_eq!(exported, [entry.clone()]);
+    assert_eq!(exported, std::slice::from_ref(&entry));
 
     let unknown = place.tidewater(&format!("conflicts show sqlite:{database} 0123456789abcdef")).exits(2);
     unknown.says("no conflict there has an ID that begins so").says(&id[..8]);

@@ -82,6 +82,7 @@ impl<'a> Rounds<'a> {
         if present.len() < 2 {
             return Err(away.unwrap_or_else(|| Error::internal("an exchange with nobody")));
         }
+        exchange.opened = true;
         Ok(Self {
             members: &exchange.members,
             settings: &exchange.settings,
