@@ -11,7 +11,7 @@ pub(crate) struct BothWaysArgs {
     /// Whose rows count where both sides differ at first contact: source, target or newest:COLUMN
     #[arg(long, value_name = "SIDE", requires = "both_ways")]
     pub(crate) prefer: Option<PreferArg>,
-    /// How rows that both sides changed are settled: merge [default], last-writer, first-writer, prefer:source,
+    /// How rows that both sides changed are settled: merge (the default), last-writer, first-writer, prefer:source,
     /// prefer:target or manual; the same at every run
     #[arg(long, value_name = "RULE", requires = "both_ways")]
     pub(crate) conflicts: Option<RuleArg>,

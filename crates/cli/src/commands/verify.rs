@@ -18,22 +18,26 @@ use tokio::sync::watch;
 /// Differing rows shown of each table; `--json` has them all.
 const SHOWN: usize = 20;
 
+/// What would mend a difference one way, and both ways.
+const REPAIR: &str = "Send what differs with --repair; replaced rows are kept in the journal.";
+const SYNC: &str = "Run the sync: it settles what differs by its rules; all sides are kept in the journal.";
+
 /// Compares every link, and of a sync both ways each member with the first.
 pub(crate) async fn verify(args: VerifyArgs) -> Result<u8> {
     let json = args.pair.json;
     let mut links = Vec::new();
     for wanted in wanted(args.pair, None)? {
         match wanted {
-            Wanted::Link(link) => links.push(link),
+            Wanted::Link(link) => links.push((link, (!args.repair).then_some(REPAIR))),
             Wanted::Exchange(exchange) if args.repair => return Err(not_repaired(&exchange)),
-            Wanted::Exchange(exchange) => links.extend(pairs(&exchange).await?),
+            Wanted::Exchange(exchange) => links.extend(pairs(&exchange).await?.into_iter().map(|l| (l, Some(SYNC)))),
         }
     }
     let (alone, mut worst) = (links.len() == 1, Worst::default());
     let stop = stop_signal();
-    for mut link in links {
+    for (mut link, hint) in links {
         link.settings.existing = args.existing.into();
-        let outcome = verify_one(&link, args.repair, json, &stop).await;
+        let outcome = verify_one(&link, hint, json, &stop).await;
         worst.note(&link.name, &link.shown(), outcome, alone, json)?;
     }
     Ok(worst.code)
@@ -68,7 +72,9 @@ fn not_repaired(exchange: &WantedExchange) -> Error {
         .remedy("Run the sync: it settles what differs by its rules. Or repair one way: tidewater verify A B --repair")
 }
 
-async fn verify_one(wanted: &WantedLink, repair: bool, json: bool, stop: &watch::Receiver<bool>) -> Result<u8> {
+/// Compares one pair. Without a `hint` at what would mend it, it is mended.
+async fn verify_one(wanted: &WantedLink, hint: Option<&str>, json: bool, stop: &watch::Receiver<bool>) -> Result<u8> {
+    let repair = hint.is_none();
     let progress = Arc::new(Progress::new(false, json));
     let (source, target) = (wanted.source.clone(), wanted.target.clone());
     if !target.exists() {
@@ -94,7 +100,7 @@ async fn verify_one(wanted: &WantedLink, repair: bool, json: bool, stop: &watch:
         output::line(&facts.to_string());
     } else {
         output::line(&styled(STRONG, &format!("{source} ↔ {target}")));
-        lines(&verdicts, repair).iter().for_each(|line| output::line(line));
+        lines(&verdicts, hint).iter().for_each(|line| output::line(line));
         if report.journaled > 0 {
             output::line(&format!(
                 "  {} kept in the journal; undo with: tidewater conflicts restore {} --run {}",
@@ -115,7 +121,7 @@ fn word(kind: DifferenceKind) -> &'static str {
     }
 }
 
-fn lines(verdicts: &[Verdict], repair: bool) -> Vec<String> {
+fn lines(verdicts: &[Verdict], hint: Option<&str>) -> Vec<String> {
     let rows = verdicts.iter().map(|v| {
         let differing = v.differing.len() as u64 + v.more;
         let state = match (v.equal(), v.mended) {
@@ -140,9 +146,7 @@ fn lines(verdicts: &[Verdict], repair: bool) -> Vec<String> {
             lines.push(format!("  {} … and {} more", verdict.table, number(rest)));
         }
     }
-    if !repair && verdicts.iter().any(|v| !v.differing.is_empty()) {
-        lines.push("Send what differs with --repair; replaced rows are kept in the journal.".to_owned());
-    }
+    lines.extend(hint.filter(|_| verdicts.iter().any(|v| !v.differing.is_empty())).map(str::to_owned));
     lines
 }
 

@@ -11,7 +11,7 @@ use tidewater_core::replica::{Entry, Selection};
 use tidewater_sqlite::{Access, Database};
 
 /// Digits of an ID that are shown at least.
-const DIGITS_MIN: usize = 8;
+pub(super) const DIGITS_MIN: usize = 8;
 
 /// What was asked for, and whether that is all.
 pub(crate) struct Listed {

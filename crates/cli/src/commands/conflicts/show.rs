@@ -1,5 +1,6 @@
 //! `tidewater conflicts show`: all sides of one conflict, a column for each, a line for each column of the table.
 
+use super::list::DIGITS_MIN;
 use super::{Journal, facts, hexadecimal, kind, state, time, writer};
 use crate::args::JournalArgs;
 use crate::commands::DONE;
@@ -18,12 +19,13 @@ pub(super) async fn show(args: &JournalArgs, id: &str) -> Result<u8> {
     if args.json {
         output::line(&facts::entry(&entry).to_string());
     } else {
-        lines(&journal.database, &entry).iter().for_each(|line| output::line(line));
+        lines(&journal.database, &entry, id.len()).iter().for_each(|line| output::line(line));
     }
     Ok(DONE)
 }
 
-fn lines(database: &Database, entry: &Entry) -> Vec<String> {
+/// `digits` of its ID were enough.
+fn lines(database: &Database, entry: &Entry, digits: usize) -> Vec<String> {
     let id = hexadecimal(entry.id);
     let state = match entry.ended_ms {
         Some(at) => format!("{} by a later write, {}", state(entry), time(at)),
@@ -40,7 +42,7 @@ fn lines(database: &Database, entry: &Entry) -> Vec<String> {
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     lines.push(output::table(&header, rows(entry), &[]));
     let url = typed(database);
-    let short = &id[..8];
+    let short = &id[..digits.clamp(DIGITS_MIN, id.len())];
     if entry.open && entry.ended_ms.is_none() {
         lines.push(format!("Take a side whole: tidewater conflicts resolve {url} {short} --take N"));
         lines.push(format!("Or set values: tidewater conflicts resolve {url} {short} --set \"COLUMN='text'\""));
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn sides_stand_beside_each_other_and_what_collided_is_marked() {
-        let said = lines(&Database::new("shop.db"), &sample()).join("\n");
+        let said = lines(&Database::new("shop.db"), &sample(), 3).join("\n");
         let wanted = "\
 products key 7  update, rule merge, settled
 c0ffee00000000000000000000000000, seen 2026-10-02 10:20:30 UTC in run run1
@@ -127,7 +129,7 @@ Put back what lost: tidewater conflicts restore sqlite:shop.db c0ffee00";
         let mut entry = sample();
         entry.sides[0].content = None;
         (entry.open, entry.collided) = (true, vec![]);
-        let said = anstream::adapter::strip_str(&lines(&Database::new("shop.db"), &entry).join("\n")).to_string();
+        let said = anstream::adapter::strip_str(&lines(&Database::new("shop.db"), &entry, 8).join("\n")).to_string();
         assert!(said.contains("deleted") && said.contains("    price    -  "), "{said}");
         assert!(said.contains("tidewater conflicts resolve sqlite:shop.db c0ffee00 --take N"), "{said}");
     }
