@@ -1,4 +1,11 @@
-//! What can be typed.
+//! What can be typed. What is special both ways is in `args/both_ways.rs`, the journal's commands in
+//! `args/conflicts.rs`.
+
+mod both_ways;
+mod conflicts;
+
+pub(crate) use both_ways::{BothWaysArgs, PreferArg, RuleArg, SideArg};
+pub(crate) use conflicts::{ConflictsArgs, ConflictsCommand, JournalArgs, ResolveArgs, RestoreArgs};
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -8,11 +15,12 @@ use tidewater_core::link::Existing;
 #[derive(Debug, Parser)]
 #[command(name = "tidewater", version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "Examples:
-  tidewater demo                                          see it work on two sample databases
-  tidewater sync sqlite:shop.db sqlite:till.db            bring till.db up to shop.db; later runs send only changes
-  tidewater sync sqlite:shop.db sqlite:till.db --watch    and keep it so until Ctrl-C
-  tidewater verify sqlite:shop.db sqlite:till.db          prove that both are equal
-  tidewater run                                           everything in tidewater.toml
+  tidewater demo                                            see it work on two sample databases
+  tidewater sync sqlite:shop.db sqlite:till.db              bring till.db up to shop.db; later runs send only changes
+  tidewater sync sqlite:shop.db sqlite:till.db --watch      and keep it so until Ctrl-C
+  tidewater sync sqlite:shop.db sqlite:till.db --both-ways  both accept writes
+  tidewater verify sqlite:shop.db sqlite:till.db            prove that both are equal
+  tidewater run                                             everything in tidewater.toml
 
 Exit codes: 0 done, 1 differs or needs attention, 2 wrong use or configuration, 3 an endpoint is unavailable.")]
 pub(crate) struct Args {
@@ -26,26 +34,29 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make two sample databases in tidewater-demo/, change one, sync, and show what happened
+    /// Make two sample databases in tidewater-demo/, write to both at once, sync, and show what happened
     Demo,
-    /// Bring the target in step with the source
+    /// Bring the target in step with the source, or both in step with each other
     #[command(after_help = "Examples:
   tidewater sync sqlite:shop.db sqlite:till.db --tables products,orders
   tidewater sync sqlite:shop.db sqlite:copy.db --once --existing mirror
+  tidewater sync sqlite:shop.db sqlite:till.db --both-ways --prefer newest:updated_at
 
-First contact is safe: if the target holds rows that would change, nothing is written and the command says which.")]
+First contact is safe: if the target holds rows that would change, nothing is written and the command says which.
+Both ways, rows that both sides changed are settled by the rule and kept: see `tidewater conflicts`.")]
     Sync(SyncArgs),
     /// Show what a sync would do, without touching anything
     #[command(after_help = "Examples:
   tidewater plan sqlite:shop.db sqlite:till.db
+  tidewater plan sqlite:shop.db sqlite:till.db --both-ways
   tidewater plan -c tidewater.toml")]
-    Plan(PairArgs),
+    Plan(PlanArgs),
     /// Run every sync of a configuration file
     #[command(after_help = "Examples:
   tidewater run                                  tidewater.toml, until Ctrl-C
   tidewater run -c base.toml -c prod.toml --until-in-step")]
     Run(RunArgs),
-    /// Show how far each link has come, and what needs attention
+    /// Show how far each sync has come, and what needs attention
     #[command(after_help = "Examples:
   tidewater status sqlite:shop.db sqlite:till.db
   tidewater status                               every endpoint in tidewater.toml")]
@@ -55,12 +66,12 @@ First contact is safe: if the target holds rows that would change, nothing is wr
   tidewater verify sqlite:shop.db sqlite:till.db            exit 0 equal, 1 differs
   tidewater verify sqlite:shop.db sqlite:till.db --repair   send what differs; replaced rows enter the journal")]
     Verify(VerifyArgs),
-    /// Undo what a first contact or repair replaced or deleted
+    /// List, show, settle and undo conflicts, and what a first contact replaced
     Conflicts(ConflictsArgs),
     /// Take out everything that Tidewater installed; the rows stay
     #[command(after_help = "Examples:
-  tidewater teardown sqlite:shop.db sqlite:till.db    the link between these two
-  tidewater teardown sqlite:shop.db                   every link of this database")]
+  tidewater teardown sqlite:shop.db sqlite:till.db    the sync between these two
+  tidewater teardown sqlite:shop.db                   every sync of this database")]
     Teardown(TeardownArgs),
 }
 
@@ -70,30 +81,26 @@ pub(crate) struct SyncArgs {
     pub(crate) source: String,
     /// Where rows go, as sqlite:PATH; created if missing
     pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) both: BothWaysArgs,
     /// Keep going until Ctrl-C
     #[arg(long, conflicts_with = "once")]
     pub(crate) watch: bool,
     /// Compare and copy once; install nothing, remember nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "both_ways")]
     pub(crate) once: bool,
     /// Only these tables; patterns with * and ?, and ! for exceptions
     #[arg(long, value_delimiter = ',', value_name = "TABLE,…")]
     pub(crate) tables: Vec<String>,
     /// What first contact does where the target has rows already
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "both_ways")]
     pub(crate) existing: ExistingArg,
     /// Keep other programs from writing the target's tables
-    #[arg(long)]
+    #[arg(long, conflicts_with = "both_ways")]
     pub(crate) protect: bool,
     /// Send at most this many rows a second
-    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "both_ways")]
     pub(crate) rows_per_second_max: Option<u64>,
-    /// Both sides accept writes (a later version)
-    #[arg(long, hide = true)]
-    pub(crate) both_ways: bool,
-    /// Who wins at a first contact both ways (a later version)
-    #[arg(long, hide = true)]
-    pub(crate) prefer: Option<String>,
     /// Print facts as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -144,6 +151,14 @@ pub(crate) struct PairArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
+    #[command(flatten)]
+    pub(crate) both: BothWaysArgs,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// The configuration file; several are laid over each other [default: tidewater.toml]
     #[arg(short, long, value_name = "FILE")]
@@ -151,7 +166,7 @@ pub(crate) struct RunArgs {
     /// Only these syncs
     #[arg(value_name = "SYNC")]
     pub(crate) syncs: Vec<String>,
-    /// End when every target is where its source stood
+    /// End when every target is where its source stood, and all sides of a sync both ways are equal
     #[arg(long)]
     pub(crate) until_in_step: bool,
     /// Print facts as JSON
@@ -184,32 +199,11 @@ pub(crate) struct VerifyArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct ConflictsArgs {
-    #[command(subcommand)]
-    pub(crate) command: ConflictsCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConflictsCommand {
-    /// Put back the rows that a run replaced or deleted
-    Restore {
-        /// The database
-        url: String,
-        /// The run, as its summary and `status` name it
-        #[arg(long)]
-        run: String,
-        /// Print facts as JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, clap::Args)]
 pub(crate) struct TeardownArgs {
-    /// One database, or the source and target of a link
+    /// One database, or the two that a sync is between
     #[arg(num_args = 0..=2)]
     pub(crate) urls: Vec<String>,
-    /// The configuration file; takes out every link in it
+    /// The configuration file; takes out every sync in it
     #[arg(short, long, value_name = "FILE", conflicts_with = "urls")]
     pub(crate) config: Vec<PathBuf>,
     /// Print facts as JSON
@@ -223,13 +217,11 @@ impl Args {
         match &self.command {
             Command::Demo => false,
             Command::Sync(args) => args.json,
-            Command::Plan(args) => args.json,
+            Command::Plan(args) => args.pair.json,
             Command::Run(args) => args.json,
             Command::Status(args) => args.json,
             Command::Verify(args) => args.pair.json,
-            Command::Conflicts(args) => match &args.command {
-                ConflictsCommand::Restore { json, .. } => *json,
-            },
+            Command::Conflicts(args) => args.command.json(),
             Command::Teardown(args) => args.json,
         }
     }

@@ -1,15 +1,20 @@
-//! `tidewater demo`: two sample databases, a change, a sync, and what came of it.
+//! `tidewater demo`: two sample databases, written to at the same time, a sync both ways, and what came of it.
 
-use super::{ATTENTION, DONE, ad_hoc_scope, stop_signal};
-use crate::endpoint::{SqliteEnds, database};
+use super::both_ways::{code_of, exchange};
+use super::conflicts::{Journal, Listed, list_lines, short_ids};
+use super::wanted::{ad_hoc_exchange, ad_hoc_scope};
+use super::{ATTENTION, stop_signal};
+use crate::args::BothWaysArgs;
+use crate::endpoint::{SqliteEnds, SqliteMember, database};
 use crate::output::{self, FAINT, GOOD, STRONG, styled};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
 use std::sync::Arc;
 use tidewater_core::env::Env;
-use tidewater_core::link::{Link, Report, Settings, Unwatched, Verdict};
+use tidewater_core::link::{ExchangeReport, Link, Run, Settings, Unwatched, Verdict};
+use tidewater_core::replica::Selection;
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::Database;
+use tidewater_sqlite::{Access, Database};
 
 const FOLDER: &str = "tidewater-demo";
 const SHOP: &str = "tidewater-demo/shop.db";
@@ -31,46 +36,67 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 8999)
   INSERT INTO order_lines SELECT 1 + i / 3, 1 + i % 3, 1 + i * 7 % 1000, 1 + i % 5 FROM n;";
 
-/// What the demo changes, statement by statement, as any program would.
-const CHANGES: [&str; 4] = [
-    "UPDATE products SET price = price + 1 WHERE id <= 3",
-    "INSERT INTO customers VALUES ('new' || (SELECT count(*) FROM customers) || '@example.org', 'A new customer')",
-    "DELETE FROM order_lines WHERE order_id = (SELECT min(order_id) FROM order_lines)",
-    "INSERT OR REPLACE INTO products SELECT max(id) + 1, 'SKU-1005', 'Takes the place of SKU-1005', 5 FROM products",
+/// Two programs write to one row, and neither knows of the other.
+struct Edit {
+    row: &'static str,
+    at_shop: &'static str,
+    at_till: &'static str,
+    /// What is to be seen of the row.
+    look: &'static str,
+    how: &'static str,
+}
+
+const EDITS: [Edit; 3] = [
+    Edit {
+        row: "product 1",
+        at_shop: "UPDATE products SET price = price + 1 WHERE id = 1",
+        at_till: "UPDATE products SET name = name || '!' WHERE id = 1",
+        look: "SELECT name || ' at ' || price FROM products WHERE id = 1",
+        how: "different columns: both survive",
+    },
+    Edit {
+        row: "product 2",
+        at_shop: "UPDATE products SET price = price + 1 WHERE id = 2",
+        at_till: "UPDATE products SET price = price + 2 WHERE id = 2",
+        look: "SELECT name || ' at ' || price FROM products WHERE id = 2",
+        how: "the same column: the later write, the other is in the journal",
+    },
+    Edit {
+        row: "order line 1/1",
+        at_shop: "DELETE FROM order_lines WHERE order_id = 1 AND line = 1",
+        at_till: "UPDATE order_lines SET quantity = quantity + 1 WHERE order_id = 1 AND line = 1",
+        look: "SELECT quantity || ' pieces' FROM order_lines WHERE order_id = 1 AND line = 1",
+        how: "a delete against an update: the update outlives it",
+    },
 ];
 
 /// Runs it. A second time it goes on with the databases that are there.
 pub(crate) async fn demo() -> Result<u8> {
-    let sqlite = |e: rusqlite::Error| Error::internal(format!("the sample database: {e}"));
     if Path::new(SHOP).exists() {
         output::line(&format!("{SHOP} is there already: going on with it.\n"));
     } else {
         make().map_err(sqlite)?;
         output::line(&format!("Made {} with 4 tables and 13,210 rows.\n", styled(STRONG, SHOP)));
     }
-    let code = show(&sync().await?);
-    output::line("\nThen another program writes to shop.db:\n");
-    let shop = Connection::open(SHOP).map_err(sqlite)?;
-    for change in CHANGES {
-        output::line(&format!("  {}", styled(FAINT, change)));
-        shop.execute_batch(change).map_err(sqlite)?;
-    }
-    drop(shop);
-    output::line("\nand the next sync sends only what changed:\n");
-    let code = code.max(show(&sync().await?));
+    let mut worst = show(&sync().await?);
+    output::line("\nThen programs write to both, without knowing of each other:\n");
+    let before = edit().map_err(sqlite)?;
+    output::line("\nand the next sync brings both together:\n");
+    let report = sync().await?;
+    worst = worst.max(show(&report));
+    output::line("");
+    output::line(&settled(&before).map_err(sqlite)?);
+    output::line("\nNo conflict is silent: each is in the journal of the database that settled it, with all sides.\n");
+    let conflict = journal(&report).await?;
     let equal = verify().await?;
     let word = if equal { styled(GOOD, "equal, row by row") } else { "different".to_owned() };
     output::line(&format!("\nVerified: both databases are {word}.\n"));
-    output::line("Go on with:\n");
-    for (command, what) in [
-        (format!("tidewater sync sqlite:{SHOP} sqlite:{TILL} --watch"), "keep them in step until Ctrl-C"),
-        (format!("tidewater verify sqlite:{SHOP} sqlite:{TILL}"), "compare them row by row"),
-        (format!("tidewater status sqlite:{SHOP} sqlite:{TILL}"), "see how far the link has come"),
-        (format!("tidewater teardown sqlite:{SHOP} sqlite:{TILL}"), "take out what was installed"),
-    ] {
-        output::line(&format!("  {command:76}  {}", styled(FAINT, what)));
-    }
-    Ok(if equal { code } else { ATTENTION })
+    go_on(conflict);
+    Ok(if equal { worst } else { ATTENTION })
+}
+
+fn sqlite(error: rusqlite::Error) -> Error {
+    Error::internal(format!("the sample database: {error}"))
 }
 
 fn make() -> rusqlite::Result<()> {
@@ -80,35 +106,95 @@ fn make() -> rusqlite::Result<()> {
     shop.execute_batch(&format!("BEGIN; {SCHEMA} COMMIT;"))
 }
 
-fn link() -> Result<Link> {
-    let env = Env::real();
-    let (shop, till) = (database(&format!("sqlite:{SHOP}"))?, database(&format!("sqlite:{TILL}"))?);
+/// Carries out the edits; what each row is at each side then.
+fn edit() -> rusqlite::Result<Vec<[String; 2]>> {
+    let sides = [Connection::open(SHOP)?, Connection::open(TILL)?];
+    let rows = EDITS.iter().flat_map(|edit| {
+        let row = |side: &str, sql: &str| vec![side.to_owned(), styled(FAINT, sql)];
+        [row("shop.db", edit.at_shop), row("till.db", edit.at_till)]
+    });
+    output::line(&output::table(&["in", ""], rows.collect(), &[]));
+    for edit in &EDITS {
+        sides[0].execute_batch(edit.at_shop)?;
+        sides[1].execute_batch(edit.at_till)?;
+    }
+    EDITS.iter().map(|edit| Ok([look(&sides[0], edit)?, look(&sides[1], edit)?])).collect()
+}
+
+fn look(side: &Connection, edit: &Edit) -> rusqlite::Result<String> {
+    let found = side.query_row(edit.look, [], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or_else(|| "deleted".to_owned()))
+}
+
+/// How each edit was settled, as a table.
+fn settled(before: &[[String; 2]]) -> rusqlite::Result<String> {
+    let shop = Connection::open(SHOP)?;
+    let mut rows = Vec::new();
+    for (edit, [at_shop, at_till]) in EDITS.iter().zip(before) {
+        let now = styled(GOOD, &look(&shop, edit)?);
+        rows.push(vec![edit.row.to_owned(), at_shop.clone(), at_till.clone(), now, styled(FAINT, edit.how)]);
+    }
+    Ok(output::table(&["row", "in shop.db", "in till.db", "now in both", ""], rows, &[]))
+}
+
+/// What the run entered into the journal, which lies where most conflicts were met; and where one of them is.
+async fn journal(report: &ExchangeReport) -> Result<Option<(String, String)>> {
+    let most = report.members.iter().max_by_key(|member| member.conflicts);
+    let Some(most) = most.filter(|member| member.conflicts > 0) else { return Ok(None) };
+    let url = format!("sqlite:{}", most.shown);
+    let mut journal = Journal::open(&url, Access::Read)?;
+    let selection = Selection { run: Some(report.run.clone()), ..Selection::default() };
+    let listed = Listed::read(&mut journal, selection).await?;
+    output::line(&format!("  {}", styled(FAINT, &format!("tidewater conflicts list {url} --run {}", report.run))));
+    list_lines(&journal.database, &listed).iter().take(1).for_each(|table| output::line(table));
+    Ok(short_ids(&listed.entries).first().map(|id| (url, id.clone())))
+}
+
+fn go_on(conflict: Option<(String, String)>) {
+    let pair = format!("sqlite:{SHOP} sqlite:{TILL}");
+    let mut commands = vec![(format!("sync {pair} --both-ways --watch"), "keep them in step until Ctrl-C")];
+    if let Some((url, id)) = conflict {
+        commands.push((format!("conflicts show {url} {id}"), "all sides of a conflict"));
+        commands.push((format!("conflicts restore {url} {id}"), "put back what lost it"));
+    }
+    commands.push((format!("verify {pair}"), "compare them row by row"));
+    commands.push((format!("status {pair}"), "see how far they have come"));
+    commands.push((format!("teardown {pair}"), "take out what was installed"));
+    let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    output::line("Go on with:\n");
+    for (command, what) in commands {
+        output::line(&format!("  tidewater {command:width$}  {}", styled(FAINT, what)));
+    }
+    output::line("\nOne way, with a source of truth, it is: tidewater sync sqlite:A.db sqlite:B.db");
+}
+
+fn databases() -> Result<(Database, Database)> {
     if !Path::new(FOLDER).is_dir() {
         return Err(Error::new(Kind::Denied, code::READ_ONLY, format!("the folder {FOLDER} cannot be made here"))
             .remedy("Run the demo in a folder that you may write to."));
     }
-    let ends = SqliteEnds::writing(shop, till, false, &env)?;
-    Ok(Link::new(
-        ends,
-        Settings { scope: ad_hoc_scope(&[]), ..Settings::default() },
-        env,
-        Arc::new(Unwatched),
-        stop_signal(),
-    ))
+    Ok((database(&format!("sqlite:{SHOP}"))?, database(&format!("sqlite:{TILL}"))?))
 }
 
-async fn sync() -> Result<Report> {
-    link()?.run().await
+async fn sync() -> Result<ExchangeReport> {
+    let (shop, till) = databases()?;
+    let both = BothWaysArgs { both_ways: true, prefer: None, conflicts: None };
+    let wanted = ad_hoc_exchange(shop, till, &[], &both, Run::UntilInStep);
+    exchange(&wanted, Arc::new(Unwatched), stop_signal()).await
 }
 
 async fn verify() -> Result<bool> {
-    let (verdicts, _) = link()?.verify(false).await?;
+    let ((shop, till), env) = (databases()?, Env::real());
+    let settings = Settings { scope: ad_hoc_scope(&[]), ..Settings::default() };
+    let ends = SqliteEnds::looking(shop, till, &env)?;
+    let (verdicts, _) = Link::new(ends, settings, env, Arc::new(Unwatched), stop_signal()).verify(false).await?;
     Ok(verdicts.iter().all(Verdict::equal))
 }
 
-fn show(report: &Report) -> u8 {
-    for line in output::summary(&Database::new(SHOP), &Database::new(TILL), report) {
-        output::line(&format!("  {line}"));
+fn show(report: &ExchangeReport) -> u8 {
+    let members = SqliteMember::pair(Database::new(SHOP), Database::new(TILL));
+    for line in output::exchange_summary(&members, report) {
+        output::line(&format!("  {}", line.replace('\n', "\n  ")));
     }
-    if report.needs_attention() { ATTENTION } else { DONE }
+    code_of(report)
 }

@@ -1,7 +1,10 @@
-//! `tidewater plan`: what a sync would do. Writes nothing.
+//! `tidewater plan`: what a sync would do. Writes nothing. Both ways: `plan/exchange.rs`.
 
-use super::{ATTENTION, DONE, Wanted, Worst, stop_signal, wanted};
-use crate::args::PairArgs;
+mod exchange;
+
+use super::wanted::{Wanted, WantedLink, wanted};
+use super::{ATTENTION, DONE, Worst, stop_signal};
+use crate::args::PlanArgs;
 use crate::endpoint::SqliteEnds;
 use crate::output::{self, FAINT, LOOK, Progress, STRONG, number, styled};
 use serde_json::{Value, json};
@@ -11,20 +14,23 @@ use tidewater_core::env::Env;
 use tidewater_core::link::{Link, Plan, PlannedTable};
 use tokio::sync::watch;
 
-/// Plans every link.
-pub(crate) async fn plan(args: PairArgs) -> Result<u8> {
-    let json = args.json;
-    let links = wanted(args)?;
-    let (alone, mut worst) = (links.len() == 1, Worst::default());
+/// Plans every link and every exchange.
+pub(crate) async fn plan(args: PlanArgs) -> Result<u8> {
+    let json = args.pair.json;
+    let all = wanted(args.pair, Some(&args.both))?;
+    let (alone, mut worst) = (all.len() == 1, Worst::default());
     let stop = stop_signal();
-    for wanted in links {
-        let outcome = plan_one(&wanted, json, &stop).await;
-        worst.note(&wanted, outcome, alone, json)?;
+    for wanted in all {
+        let outcome = match &wanted {
+            Wanted::Link(link) => plan_one(link, json, &stop).await,
+            Wanted::Exchange(exchange) => exchange::plan(exchange, json, &stop).await,
+        };
+        worst.note(wanted.name(), &wanted.shown(), outcome, alone, json)?;
     }
     Ok(worst.code)
 }
 
-async fn plan_one(wanted: &Wanted, json: bool, stop: &watch::Receiver<bool>) -> Result<u8> {
+async fn plan_one(wanted: &WantedLink, json: bool, stop: &watch::Receiver<bool>) -> Result<u8> {
     let env = Env::real();
     let progress = Arc::new(Progress::new(false, json));
     let ends = SqliteEnds::looking(wanted.source.clone(), wanted.target.clone(), &env)?;
@@ -46,9 +52,8 @@ fn stands_in_the_way(table: &PlannedTable) -> bool {
     table.unfit.is_some() || (first && table.counts.as_ref().is_some_and(tidewater_core::link::Counts::collides))
 }
 
-fn lines(wanted: &Wanted, plan: &Plan) -> Vec<String> {
-    let title = format!("{} → {}", wanted.source.shown, wanted.target.shown);
-    let mut lines = vec![styled(STRONG, &title)];
+fn lines(wanted: &WantedLink, plan: &Plan) -> Vec<String> {
+    let mut lines = vec![styled(STRONG, &wanted.shown())];
     let rows = plan.tables.iter().map(|t| {
         let name = if t.source == t.target { t.source.clone() } else { format!("{} as {}", t.source, t.target) };
         let compared = match &t.counts {
@@ -90,7 +95,7 @@ fn lines(wanted: &Wanted, plan: &Plan) -> Vec<String> {
     lines
 }
 
-fn facts(wanted: &Wanted, plan: &Plan) -> Value {
+fn facts(wanted: &WantedLink, plan: &Plan) -> Value {
     let tables: Vec<Value> = plan
         .tables
         .iter()

@@ -1,45 +1,60 @@
-//! `tidewater run`: every sync of a configuration file, each link on its own.
+//! `tidewater run`: every sync of a configuration file, each link and each exchange on its own.
 
-use super::{ATTENTION, DONE, Wanted, configuration, from_configuration, stop_signal};
+use super::both_ways::{code_of, exchange};
+use super::direction::refuse_link;
+use super::wanted::{Wanted, WantedExchange, WantedLink, configuration, from_configuration};
+use super::{ATTENTION, DONE, stop_signal};
 use crate::args::RunArgs;
 use crate::endpoint::SqliteEnds;
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
 use tidewater_core::env::Env;
-use tidewater_core::link::{Link, Report, Run};
+use tidewater_core::link::{ExchangeReport, Link, Report, Run};
 use tidewater_core::{Error, Result};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Runs them.
 pub(crate) async fn run(args: RunArgs) -> Result<u8> {
     let run = if args.until_in_step { Run::UntilInStep } else { Run::Watch };
-    let links = from_configuration(&configuration(args.config)?, &args.syncs, run)?;
+    let all = from_configuration(&configuration(args.config)?, &args.syncs, run)?;
     let progress = Arc::new(Progress::new(run == Run::Watch, args.json));
     let stop = stop_signal();
     let mut running = JoinSet::new();
-    for wanted in links {
-        let (progress, stop) = (progress.clone(), stop.clone());
-        running.spawn(async move {
-            let env = Env::real();
-            let observer = Named::new(wanted.name.clone(), progress);
-            let result = match SqliteEnds::writing(wanted.source.clone(), wanted.target.clone(), false, &env) {
-                Ok(ends) => Link::new(ends, wanted.settings.clone(), env, observer, stop).run().await,
-                Err(error) => Err(error),
-            };
-            (wanted, result)
-        });
+    for wanted in all {
+        running.spawn(carry_out(wanted, progress.clone(), stop.clone(), args.json));
     }
     let mut worst = DONE;
     while let Some(ended) = running.join_next().await {
-        let (wanted, result) = ended.map_err(|e| Error::internal(format!("a link broke off: {e}")))?;
-        progress.clear();
-        worst = worst.max(tell(&wanted, result, args.json));
+        worst = worst.max(ended.map_err(|e| Error::internal(format!("a sync broke off: {e}")))?);
     }
     Ok(worst)
 }
 
-/// One link's end. The others go on.
-fn tell(wanted: &Wanted, result: Result<Report>, json: bool) -> u8 {
+/// Runs one of them, and tells its end while the others go on. The exit code.
+async fn carry_out(wanted: Wanted, progress: Arc<Progress>, stop: watch::Receiver<bool>, json: bool) -> u8 {
+    let observer = Named::new(wanted.name().to_owned(), progress.clone());
+    match wanted {
+        Wanted::Link(wanted) => {
+            let env = Env::real();
+            let ends = SqliteEnds::writing(wanted.source.clone(), wanted.target.clone(), false, &env);
+            let result = match ends.and_then(|ends| refuse_link(&wanted).map(|()| ends)) {
+                Ok(ends) => Link::new(ends, wanted.settings.clone(), env, observer, stop).run().await,
+                Err(error) => Err(error),
+            };
+            progress.clear();
+            tell(&wanted, result, json)
+        }
+        Wanted::Exchange(wanted) => {
+            let result = exchange(&wanted, observer, stop).await;
+            progress.clear();
+            tell_exchange(&wanted, result, json)
+        }
+    }
+}
+
+/// One link's end.
+fn tell(wanted: &WantedLink, result: Result<Report>, json: bool) -> u8 {
     let (source, target) = (&wanted.source.shown, &wanted.target.shown);
     match result {
         Ok(report) => {
@@ -57,6 +72,27 @@ fn tell(wanted: &Wanted, result: Result<Report>, json: bool) -> u8 {
         }
         Err(error) => {
             output::failure_of(&wanted.name, &format!("{source} → {target} ended"), &error, json);
+            crate::exit_code(&error)
+        }
+    }
+}
+
+/// One exchange's end.
+fn tell_exchange(wanted: &WantedExchange, result: Result<ExchangeReport>, json: bool) -> u8 {
+    match result {
+        Ok(report) => {
+            if json {
+                let mut facts = output::exchange_json(&wanted.members, &report);
+                facts["sync"] = wanted.name.clone().into();
+                output::line(&facts.to_string());
+            } else {
+                output::line(&format!("{}:", wanted.name));
+                output::exchange_summary(&wanted.members, &report).iter().for_each(|line| output::line(line));
+            }
+            code_of(&report)
+        }
+        Err(error) => {
+            output::failure_of(&wanted.name, &format!("{} ended", wanted.shown()), &error, json);
             crate::exit_code(&error)
         }
     }

@@ -1,13 +1,14 @@
-//! `tidewater status`: what each database knows about its links. Works beside a running engine.
+//! `tidewater status`: what each database knows about its syncs. Works beside a running engine.
 
-use super::{ATTENTION, DONE, configuration};
+use super::wanted::configuration;
+use super::{ATTENTION, DONE};
 use crate::args::StatusArgs;
-use crate::endpoint::database;
+use crate::endpoint::{database, typed};
 use crate::output::{self, FAINT, GOOD, LOOK, STRONG, count, number, styled};
 use serde_json::{Value, json};
 use tidewater_core::Result;
 use tidewater_core::env::Env;
-use tidewater_sqlite::{Database, LinkStatus, Status};
+use tidewater_sqlite::{Database, LinkStatus, ReplicaStatus, Status};
 
 /// Shows every database.
 pub(crate) fn status(args: &StatusArgs) -> Result<u8> {
@@ -41,12 +42,14 @@ pub(crate) fn status(args: &StatusArgs) -> Result<u8> {
 
 fn needs_attention(status: &Status) -> bool {
     let troubled = |l: &LinkStatus| !l.held.is_empty() || l.tables.iter().any(|t| t.phase == "halted");
-    status.links.iter().any(troubled) || status.followers.iter().any(|f| f.pending.is_none())
+    status.links.iter().any(troubled)
+        || status.followers.iter().any(|f| f.pending.is_none())
+        || status.replica.as_ref().is_some_and(|replica| replica.conflicts_open + replica.parked > 0)
 }
 
 fn lines(database: &Database, status: &Status) -> Vec<String> {
     let mut lines = vec![styled(STRONG, &database.shown)];
-    if status.followers.is_empty() && status.links.is_empty() {
+    if status.followers.is_empty() && status.links.is_empty() && status.replica.is_none() {
         lines.push(styled(FAINT, "  no links"));
     }
     for follower in &status.followers {
@@ -75,11 +78,60 @@ fn lines(database: &Database, status: &Status) -> Vec<String> {
             lines.push(styled(LOOK, &format!("  E0050 {} key {} is held: {}", held.table, held.key, held.reason)));
         }
     }
+    lines.extend(status.replica.iter().flat_map(|replica| replica_lines(database, replica)));
     for (run, rows) in &status.journal {
         let rows = count(*rows, "row", "rows");
         lines.push(format!("  journal: run {run} replaced or deleted {rows}; undo with `tidewater conflicts restore`"));
     }
     lines
+}
+
+/// What it does both ways.
+fn replica_lines(database: &Database, replica: &ReplicaStatus) -> Vec<String> {
+    let pending = match replica.pending {
+        0 => styled(GOOD, "every write has its version"),
+        n => format!("{} since the last run", count(n, "write", "writes")),
+    };
+    let tables = count(replica.tables.len() as u64, "table", "tables");
+    let mut lines = vec![format!("  ↔ both ways as {}: {tables}, {pending}", replica.endpoint)];
+    for peer in &replica.peers {
+        let waiting = match peer.waiting {
+            Some(0) => styled(GOOD, "has everything"),
+            Some(n) => format!("{} to go there", count(n, "row", "rows")),
+            None => styled(FAINT, "not known how far it is"),
+        };
+        let heard = peer.heard_at.as_ref().map(|at| format!("  (last read {at} UTC)")).unwrap_or_default();
+        lines.push(format!("  ↔ {}  {waiting}{heard}", peer.endpoint));
+    }
+    let rows = replica.tables.iter().map(|(table, rule)| vec![table.clone(), rule.clone()]);
+    lines.push(output::table(&["  table", "conflicts"], rows.collect(), &[]));
+    if replica.conflicts > 0 {
+        let open = match replica.conflicts_open {
+            0 => String::new(),
+            n => styled(LOOK, &format!(", {} open", number(n))),
+        };
+        let conflicts = count(replica.conflicts, "conflict", "conflicts");
+        lines.push(format!("  journal: {conflicts}{open}; see: tidewater conflicts list {}", typed(database)));
+    }
+    if replica.parked > 0 {
+        let rows = count(replica.parked, "row stands aside", "rows stand aside");
+        lines
+            .push(styled(LOOK, &format!("  {rows}: another row has a unique value of theirs, or a parent is missing")));
+    }
+    lines
+}
+
+fn replica_facts(replica: &ReplicaStatus) -> Value {
+    let tables = replica.tables.iter().map(|(table, rule)| json!({ "table": table, "conflicts": rule }));
+    let peers = replica
+        .peers
+        .iter()
+        .map(|p| json!({ "endpoint": p.endpoint, "rows_waiting": p.waiting, "heard_at": p.heard_at }));
+    json!({
+        "endpoint": replica.endpoint, "tables": tables.collect::<Vec<_>>(), "pending": replica.pending,
+        "peers": peers.collect::<Vec<_>>(), "conflicts": replica.conflicts, "conflicts_open": replica.conflicts_open,
+        "parked": replica.parked,
+    })
 }
 
 fn facts(database: &Database, status: &Status) -> Value {
@@ -108,6 +160,6 @@ fn facts(database: &Database, status: &Status) -> Value {
     let journal: Vec<Value> = status.journal.iter().map(|(run, rows)| json!({ "run": run, "rows": rows })).collect();
     json!({
         "database": database.shown, "identity": status.identity, "followers": followers, "links": links,
-        "journal": journal, "needs_attention": needs_attention(status),
+        "journal": journal, "replica": status.replica.as_ref().map(replica_facts), "needs_attention": needs_attention(status),
     })
 }

@@ -1,21 +1,18 @@
-//! `tidewater sync A B`: a link without a configuration file.
+//! `tidewater sync A B`: a link without a configuration file. Both ways: `both_ways.rs`.
 
-use super::{ATTENTION, DONE, ad_hoc_scope, stop_signal};
+use super::direction::refuse_link;
+use super::wanted::{WantedLink, ad_hoc_scope};
+use super::{ATTENTION, DONE, stop_signal};
 use crate::args::SyncArgs;
 use crate::endpoint::{SqliteEnds, database};
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
+use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Link, Run, Settings};
-use tidewater_core::{Error, Kind, Result, code};
 
 /// Runs it.
 pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
-    if args.both_ways || args.prefer.is_some() {
-        return Err(Error::new(Kind::Invalid, code::NOT_BUILT, "--both-ways is not built yet")
-            .meaning("This version carries changes from the source to the target. Nothing was changed.")
-            .remedy("Leave --both-ways and --prefer out."));
-    }
     let run = match (args.watch, args.once) {
         (true, _) => Run::Watch,
         (_, true) => Run::Once,
@@ -33,9 +30,14 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         run,
         ..Settings::default()
     };
+    let wanted =
+        WantedLink { name: "sync".to_owned(), source: ends.source.clone(), target: ends.target.clone(), settings };
+    if !args.once {
+        refuse_link(&wanted)?;
+    }
     let progress = Arc::new(Progress::new(args.watch, args.json));
     let observer = Named::new(format!("{source_name} → {target_name}"), progress.clone());
-    let mut link = Link::new(ends.clone(), settings, env, observer, stop_signal());
+    let mut link = Link::new(ends.clone(), wanted.settings, env, observer, stop_signal());
     let report = link.run().await;
     progress.clear();
     let report = report?;

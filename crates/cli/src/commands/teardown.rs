@@ -1,40 +1,40 @@
 //! `tidewater teardown`: takes out what was installed. Rows stay.
 
-use super::{DONE, configuration, from_configuration};
+use super::DONE;
+use super::wanted::{Wanted, configuration, from_configuration};
 use crate::args::TeardownArgs;
-use crate::endpoint::database;
+use crate::endpoint::{database, typed};
 use crate::output;
 use serde_json::json;
 use tidewater_core::apply::Target;
 use tidewater_core::capture::Source;
 use tidewater_core::env::Env;
 use tidewater_core::link::Run;
+use tidewater_core::replica::Replica;
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Access, Database, SqliteSource, SqliteTarget, Status};
+use tidewater_sqlite::{Access, Database, ReplicaStatus, SqliteReplica, SqliteSource, SqliteTarget, Status};
 
-/// Takes out the links named.
+/// Takes out the syncs named.
 pub(crate) async fn teardown(args: TeardownArgs) -> Result<u8> {
-    let pairs: Vec<(Database, Option<Database>)> = match &args.urls[..] {
+    // Each a sync's databases; one alone means all of its syncs.
+    let groups: Vec<Vec<Database>> = match &args.urls[..] {
         [] => {
-            let links = from_configuration(&configuration(args.config)?, &[], Run::UntilInStep)?;
-            links.into_iter().map(|l| (l.source, Some(l.target))).collect()
+            let all = from_configuration(&configuration(args.config)?, &[], Run::UntilInStep)?;
+            all.into_iter().map(databases).collect()
         }
-        [one] => vec![(database(one)?, None)],
-        [source, target, ..] => vec![(database(source)?, Some(database(target)?))],
+        urls => vec![urls.iter().map(|url| database(url)).collect::<Result<_>>()?],
     };
     let env = Env::real();
-    let several = pairs.len() > 1;
+    let several = groups.len() > 1;
     let mut code = DONE;
-    for (one, other) in pairs {
-        // Both are known by their identities, which go with the last link: so they are read first.
-        let both = [Some(&one), other.as_ref()];
-        let identities = both.map(|d| d.filter(|d| d.exists()).and_then(|d| Status::of(d, &env).ok()?.identity));
-        for at in [0, 1] {
-            let Some(database) = both[at] else { continue };
-            let peer = both[1 - at].map(|peer| Peer { shown: &peer.shown, identity: identities[1 - at].as_deref() });
-            match take_out(database, peer.as_ref(), &env).await {
+    for group in groups {
+        // They know each other by identities, which go with the last link: so all are read first.
+        let peers: Vec<Peer> = group.iter().map(|database| Peer::of(database, &env)).collect();
+        for (at, database) in group.iter().enumerate() {
+            let others: Vec<&Peer> = peers.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, peer)| peer).collect();
+            match take_out(database, &others, &env).await {
                 Ok(gone) => tell(database, &gone, args.json),
-                Err(error) if several => {
+                Err(error) if several || group.len() > 2 => {
                     output::failure_of(&database.shown, "nothing taken out", &error, args.json);
                     code = code.max(crate::exit_code(&error));
                 }
@@ -45,10 +45,40 @@ pub(crate) async fn teardown(args: TeardownArgs) -> Result<u8> {
     Ok(code)
 }
 
-/// The other end of the links to take out.
-struct Peer<'a> {
-    shown: &'a str,
-    identity: Option<&'a str>,
+fn databases(wanted: Wanted) -> Vec<Database> {
+    match wanted {
+        Wanted::Link(link) => vec![link.source, link.target],
+        Wanted::Exchange(exchange) => exchange.members.into_iter().map(|member| member.database).collect(),
+    }
+}
+
+/// Another database of the sync to take out.
+struct Peer {
+    shown: String,
+    identity: Option<String>,
+    path: String,
+    /// Its name in rules, where it is a replica.
+    endpoint: Option<String>,
+}
+
+impl Peer {
+    fn of(database: &Database, env: &Env) -> Self {
+        let status = Some(database).filter(|d| d.exists()).and_then(|d| Status::of(d, env).ok()).unwrap_or_default();
+        Self {
+            shown: database.shown.clone(),
+            identity: status.identity,
+            path: database.canonical().to_string_lossy().into_owned(),
+            endpoint: status.replica.map(|replica| replica.endpoint),
+        }
+    }
+
+    /// Whether others know it by this name. Where it is gone, or taken out already, the end of its path decides.
+    fn is(&self, endpoint: &str) -> bool {
+        match &self.endpoint {
+            Some(own) => own == endpoint,
+            None => self.path.ends_with(endpoint),
+        }
+    }
 }
 
 fn tell(database: &Database, gone: &[String], json: bool) {
@@ -61,16 +91,23 @@ fn tell(database: &Database, gone: &[String], json: bool) {
     }
 }
 
-/// Takes out of one database the links with a peer, or all of them.
-async fn take_out(database: &Database, peer: Option<&Peer<'_>>, env: &Env) -> Result<Vec<String>> {
+/// Takes out of one database what it shares with others, or everything where none are named.
+async fn take_out(database: &Database, others: &[&Peer], env: &Env) -> Result<Vec<String>> {
     let status = Status::of(database, env)?;
-    // A peer that is gone has no identity to compare: then its name decides.
-    let named = |identity: &str, name: &str| match peer {
-        None => true,
-        Some(Peer { identity: Some(peer), .. }) => *peer == identity,
-        Some(peer) => peer.shown == name,
+    let named = |identity: &str, name: &str| {
+        others.is_empty()
+            || others.iter().any(|peer| match &peer.identity {
+                Some(peer) => *peer == identity,
+                // A peer that is gone has no identity to compare: then its name decides.
+                None => peer.shown == name,
+            })
     };
     let mut gone = Vec::new();
+    if let Some(replica) = &status.replica
+        && leaves(database, replica, others)?
+    {
+        gone.extend(SqliteReplica::open(database, Access::Write, env)?.leave().await?);
+    }
     for follower in status.followers.iter().filter(|f| named(&f.target_identity, &f.target)) {
         gone.extend(SqliteSource::open(database, Access::Write, env)?.leave(&follower.link).await?);
     }
@@ -83,14 +120,30 @@ async fn take_out(database: &Database, peer: Option<&Peer<'_>>, env: &Env) -> Re
     for link in links {
         gone.extend(SqliteTarget::open(database, Access::Write, env)?.leave(link).await?);
     }
-    if let Some(peer) = peer
+    if let [other, ..] = others
         && gone.is_empty()
         && status.identity.is_some()
     {
-        let what = format!("{} has no link with {}", database.shown, peer.shown);
+        let what = format!("{} has no sync with {}", database.shown, other.shown);
         return Err(Error::new(Kind::Invalid, code::USAGE, what)
-            .meaning("It has links with others; nothing was taken out.")
-            .remedy(format!("`tidewater status sqlite:{}` lists them.", database.shown)));
+            .meaning("It has syncs with others; nothing was taken out.")
+            .remedy(format!("`tidewater status {}` lists them.", typed(database))));
     }
     Ok(gone)
+}
+
+/// Whether it leaves its syncs both ways: alone, or with all that it has met. It leaves whole or not at all.
+fn leaves(database: &Database, replica: &ReplicaStatus, others: &[&Peer]) -> Result<bool> {
+    let met = replica.peers.iter().map(|peer| peer.endpoint.as_str());
+    let rest: Vec<&str> = met.filter(|endpoint| !others.iter().any(|peer| peer.is(endpoint))).collect();
+    if others.is_empty() || rest.is_empty() {
+        return Ok(true);
+    }
+    if rest.len() == replica.peers.len() {
+        // What is to be taken out is a link.
+        return Ok(false);
+    }
+    Err(Error::new(Kind::Invalid, code::USAGE, format!("{} is in step with {} too", database.shown, rest.join(", ")))
+        .meaning("It has one set of versions for all of them. Nothing was taken out.")
+        .remedy(format!("To take it out of all: tidewater teardown {}", typed(database))))
 }

@@ -1,42 +1,84 @@
 //! `tidewater verify`: prove that both sides are equal, or name what differs; `--repair` mends it.
 
-use super::{ATTENTION, DONE, Wanted, Worst, stop_signal, wanted};
+use super::wanted::{Wanted, WantedExchange, WantedLink, wanted};
+use super::{ATTENTION, DONE, Worst, stop_signal};
 use crate::args::VerifyArgs;
-use crate::endpoint::{SqliteEnds, typed};
+use crate::endpoint::{SqliteEnds, SqliteMember, missing, typed};
 use crate::output::{self, GOOD, LOOK, Progress, STRONG, count, number, styled};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tidewater_core::change::{Identity, Pattern};
 use tidewater_core::env::Env;
-use tidewater_core::link::{DifferingRow, Link, Verdict};
-use tidewater_core::verify::DifferenceKind;
+use tidewater_core::link::{DifferingRow, Link, Settings, Verdict};
+use tidewater_core::verify::{DifferenceKind, Scan};
 use tidewater_core::{Error, Kind, Result, code};
+use tidewater_sqlite::{Access, SqliteReplica};
 use tokio::sync::watch;
 
 /// Differing rows shown of each table; `--json` has them all.
 const SHOWN: usize = 20;
 
-/// Compares every link.
+/// What would mend a difference one way, and both ways.
+const REPAIR: &str = "Send what differs with --repair; replaced rows are kept in the journal.";
+const SYNC: &str = "Run the sync: it settles what differs by its rules; all sides are kept in the journal.";
+
+/// Compares every link, and of a sync both ways each member with the first.
 pub(crate) async fn verify(args: VerifyArgs) -> Result<u8> {
     let json = args.pair.json;
-    let links = wanted(args.pair)?;
+    let mut links = Vec::new();
+    for wanted in wanted(args.pair, None)? {
+        match wanted {
+            Wanted::Link(link) => links.push((link, (!args.repair).then_some(REPAIR))),
+            Wanted::Exchange(exchange) if args.repair => return Err(not_repaired(&exchange)),
+            Wanted::Exchange(exchange) => links.extend(pairs(&exchange).await?.into_iter().map(|l| (l, Some(SYNC)))),
+        }
+    }
     let (alone, mut worst) = (links.len() == 1, Worst::default());
     let stop = stop_signal();
-    for mut wanted in links {
-        wanted.settings.existing = args.existing.into();
-        let outcome = verify_one(&wanted, args.repair, json, &stop).await;
-        worst.note(&wanted, outcome, alone, json)?;
+    for (mut link, hint) in links {
+        link.settings.existing = args.existing.into();
+        let outcome = verify_one(&link, hint, json, &stop).await;
+        worst.note(&link.name, &link.shown(), outcome, alone, json)?;
     }
     Ok(worst.code)
 }
 
-async fn verify_one(wanted: &Wanted, repair: bool, json: bool, stop: &watch::Receiver<bool>) -> Result<u8> {
+/// The first member with each of the others, in what both ways carries: tables with a primary key.
+async fn pairs(exchange: &WantedExchange) -> Result<Vec<WantedLink>> {
+    let [first, others @ ..] = &exchange.members[..] else { return Ok(Vec::new()) };
+    let mut scope = exchange.settings.scope.clone();
+    if first.database.exists() {
+        let survey = SqliteReplica::open(&first.database, Access::Read, &Env::real())?.survey().await?;
+        let keyless = survey.tables.iter().filter(|table| table.identity == Identity::RowNumber);
+        scope.tables.extend(keyless.map(|table| Pattern::new(&format!("!{}", table.name))));
+    }
+    let pair = |other: &SqliteMember| WantedLink {
+        name: match others.len() {
+            1 => exchange.name.clone(),
+            _ => format!("{}/{}", exchange.name, other.endpoint),
+        },
+        source: first.database.clone(),
+        target: other.database.clone(),
+        settings: Settings { sync: exchange.settings.sync.clone(), scope: scope.clone(), ..Settings::default() },
+    };
+    Ok(others.iter().map(pair).collect())
+}
+
+/// Both ways there is no side whose rows would be right.
+fn not_repaired(exchange: &WantedExchange) -> Error {
+    let what = format!("--repair does not go with the sync {}, which is both ways", exchange.name);
+    Error::new(Kind::Invalid, code::USAGE, what)
+        .meaning("A repair sends the source's rows, and both ways no side is the source. Nothing was changed.")
+        .remedy("Run the sync: it settles what differs by its rules. Or repair one way: tidewater verify A B --repair")
+}
+
+/// Compares one pair. Without a `hint` at what would mend it, it is mended.
+async fn verify_one(wanted: &WantedLink, hint: Option<&str>, json: bool, stop: &watch::Receiver<bool>) -> Result<u8> {
+    let repair = hint.is_none();
     let progress = Arc::new(Progress::new(false, json));
     let (source, target) = (wanted.source.clone(), wanted.target.clone());
     if !target.exists() {
-        let what = format!("{}: there is no such file", target.shown);
-        return Err(Error::new(Kind::Unavailable, code::MISSING, what)
-            .meaning("There is nothing to compare with. Nothing was changed.")
-            .remedy("Check the path, or make it with `tidewater sync`."));
+        return Err(missing(&target, "There is nothing to compare with. Nothing was changed."));
     }
     let env = Env::real();
     let ends = match repair {
@@ -58,7 +100,7 @@ async fn verify_one(wanted: &Wanted, repair: bool, json: bool, stop: &watch::Rec
         output::line(&facts.to_string());
     } else {
         output::line(&styled(STRONG, &format!("{source} ↔ {target}")));
-        lines(&verdicts, repair).iter().for_each(|line| output::line(line));
+        lines(&verdicts, hint).iter().for_each(|line| output::line(line));
         if report.journaled > 0 {
             output::line(&format!(
                 "  {} kept in the journal; undo with: tidewater conflicts restore {} --run {}",
@@ -79,7 +121,7 @@ fn word(kind: DifferenceKind) -> &'static str {
     }
 }
 
-fn lines(verdicts: &[Verdict], repair: bool) -> Vec<String> {
+fn lines(verdicts: &[Verdict], hint: Option<&str>) -> Vec<String> {
     let rows = verdicts.iter().map(|v| {
         let differing = v.differing.len() as u64 + v.more;
         let state = match (v.equal(), v.mended) {
@@ -104,9 +146,7 @@ fn lines(verdicts: &[Verdict], repair: bool) -> Vec<String> {
             lines.push(format!("  {} … and {} more", verdict.table, number(rest)));
         }
     }
-    if !repair && verdicts.iter().any(|v| !v.differing.is_empty()) {
-        lines.push("Send what differs with --repair; replaced rows are kept in the journal.".to_owned());
-    }
+    lines.extend(hint.filter(|_| verdicts.iter().any(|v| !v.differing.is_empty())).map(str::to_owned));
     lines
 }
 

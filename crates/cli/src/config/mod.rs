@@ -1,16 +1,17 @@
-//! The configuration, `tidewater.toml`: which data, which direction, how soon.
+//! The configuration, `tidewater.toml`: which data, which direction, how soon, what on conflict.
 //!
 //! The way of the text: `tree.rs` keeps every key and value with its place and lays several files over each other,
-//! `reader.rs` takes typed values out and refuses unknown keys, `endpoints.rs`, `syncs.rs` and `tables.rs` make the
-//! model of this file out of them, `problems.rs` turns all that was wrong into one error with excerpts.
+//! `reader.rs` takes typed values out and refuses unknown keys, `endpoints.rs`, `syncs.rs`, `tables.rs` and
+//! `between.rs` make the model of this file out of them, `problems.rs` turns all that was wrong into one error with excerpts.
 //!
 //! Invariants: a loaded [`Config`] is checked as far as it can be without opening an endpoint: names resolve,
 //! filters parse with the variables of their target, references to secrets were followed. A key that is not
 //! understood, or not built yet, is an error, never ignored. All errors of a file are reported at once.
 //! It never prints a password, neither from a reference nor from a line that holds one by mistake, and it never
 //! opens a database.
-//! Tests: `tests.rs`; those of excerpts in `problems.rs`.
+//! Tests: `tests.rs` and `tests/`; those of excerpts in `problems.rs`.
 
+mod between;
 mod endpoints;
 mod problems;
 mod reader;
@@ -27,8 +28,9 @@ use std::env::VarError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tidewater_core::change::{Scope, Value};
-use tidewater_core::link::Existing;
+use tidewater_core::change::{Pattern, Scope, Value};
+use tidewater_core::link::{Existing, Prefer};
+use tidewater_core::merge::Policy;
 use tidewater_core::{Error, Kind, Result, code};
 use tree::Tree;
 
@@ -73,7 +75,26 @@ impl std::fmt::Debug for Endpoint {
 
 /// `[sync.NAME]`
 #[derive(Debug, Clone)]
-pub(crate) struct Sync {
+pub(crate) enum Sync {
+    /// With `from` and `to`.
+    OneWay(OneWay),
+    /// With `between`.
+    BothWays(BothWays),
+}
+
+impl Sync {
+    /// Its name in the file.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Sync::OneWay(sync) => &sync.name,
+            Sync::BothWays(sync) => &sync.name,
+        }
+    }
+}
+
+/// A source of truth and its targets.
+#[derive(Debug, Clone)]
+pub(crate) struct OneWay {
     /// Its name in the file.
     pub(crate) name: String,
     /// The source endpoint's name.
@@ -103,9 +124,28 @@ pub(crate) enum Latency {
     Every(Duration),
 }
 
-impl Sync {
+/// Endpoints that all accept writes.
+#[derive(Debug, Clone)]
+pub(crate) struct BothWays {
+    /// Its name in the file.
+    pub(crate) name: String,
+    /// The endpoints' names; at least two, each once.
+    pub(crate) between: Vec<String>,
+    /// The tables; all ordinary ones where empty.
+    pub(crate) tables: Vec<Pattern>,
+    /// Whose rows count where they differ at first contact.
+    pub(crate) prefer: Option<Prefer>,
+    /// The rules of tables that are not described.
+    pub(crate) policy: Policy,
+    /// The rules of those that are, by their names in the file.
+    pub(crate) policies: BTreeMap<String, Policy>,
+    /// How soon changes travel.
+    pub(crate) latency: Latency,
+}
+
+impl OneWay {
     /// The scope of the link to this target: tables, columns, rows and names, with the target's variables in their
-    /// places. A name that is not in [`Sync::to`] is an error.
+    /// places. A name that is not in [`OneWay::to`] is an error.
     pub(crate) fn scope_for(&self, target: &str) -> Result<Scope> {
         let found = self.scopes.get(target).cloned();
         found.ok_or_else(|| Error::internal(format!("{target} is no target of the sync {}", self.name)))
@@ -170,7 +210,10 @@ fn read_config(path: &Path, tree: &Tree, surroundings: &Surroundings<'_>, proble
         .collect();
     let syncs: Vec<Sync> = top.named("sync").filter_map(|entry| syncs::read(entry, &endpoints, problems)).collect();
     if top.named("sync").next().is_none() && !top.is_wrong("sync") {
-        problems.add_without_excerpt(&Place::START, "there is no sync; add one as [sync.NAME] with `from` and `to`");
+        problems.add_without_excerpt(
+            &Place::START,
+            "there is no sync; add one as [sync.NAME] with `from` and `to`, or `between`",
+        );
     }
     Config { path: path.to_path_buf(), endpoints, syncs }
 }

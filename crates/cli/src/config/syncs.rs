@@ -1,13 +1,13 @@
-//! `[sync.NAME]`: which tables go from where to where, and how soon.
+//! `[sync.NAME]`: which tables go from where to where, and how soon. What is special both ways is in `between.rs`.
 //!
 //! Invariants: a sync is always made, with defaults where something is wrong, so that one error does not hide
 //! others; who called looks at the problems before using it. Tests: `tests.rs`.
 
-use super::problems::{Place, Problems};
+use super::problems::Problems;
 use super::reader::{Fields, Shape, Word, check_name, nearest, unknown_word};
 use super::tables::{self, Target};
-use super::tree::Entry;
-use super::{Endpoint, Latency, Sync};
+use super::tree::{Entry, Item};
+use super::{Endpoint, Latency, OneWay, Sync, between};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tidewater_core::change::{Pattern, Scope, TableScope};
@@ -25,16 +25,21 @@ const SYNC: Shape = Shape {
         "limit",
         "run_triggers",
         "table",
+        "between",
+        // Understood, so that they are refused with the reason.
+        "prefer",
+        "conflicts",
+        "delete_against_update",
     ],
-    later: &[
-        ("between", "both directions in one sync"),
-        ("conflicts", "rules for conflicts"),
-        ("event", "formats of events"),
-        ("initial", "order and times of the first copy"),
-        ("deletes", "one setting for the deletes of all tables; set it per table, in [sync.NAME.table.TABLE]"),
-        ("schema", "following changes of the schema"),
-    ],
+    later: LATER,
 };
+/// Keys of later versions, one way and both ways.
+pub(super) const LATER: &[(&str, &str)] = &[
+    ("event", "formats of events"),
+    ("initial", "order and times of the first copy"),
+    ("deletes", "one setting for the deletes of all tables; set it per table, in [sync.NAME.table.TABLE]"),
+    ("schema", "following changes of the schema"),
+];
 const LIMIT: Shape = Shape { keys: &["rows_per_second_max"], later: &[] };
 
 /// The longest pause between two runs, in seconds: a year. More is a slip of the pen.
@@ -43,11 +48,24 @@ const EVERY_SECONDS_MAX: u64 = 365 * 24 * 3600;
 /// Reads one sync. `None` only where it is no table at all.
 pub(super) fn read(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, problems: &Problems) -> Option<Sync> {
     check_name(entry, "a sync", problems);
+    let both_ways = matches!(&entry.node.item, Item::Table(keys) if keys.iter().any(|key| key.key == "between"));
+    if both_ways {
+        between::read(entry, endpoints, problems).map(Sync::BothWays)
+    } else {
+        one_way(entry, endpoints, problems).map(Sync::OneWay)
+    }
+}
+
+fn one_way(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, problems: &Problems) -> Option<OneWay> {
     let title = format!("[sync.{}]", entry.key);
     let fields = Fields::open(entry, &title, &SYNC, problems)?;
+    for key in between::KEYS {
+        if let Some(entry) = fields.get(key) {
+            problems.add(&entry.place, format!("`{key}` goes with `between`: one way, the source always wins"));
+        }
+    }
     let (from, to) = direction(&fields, &title, endpoints, problems);
-    let words = fields.words("tables").unwrap_or_default();
-    let tables: Vec<Pattern> = words.iter().map(|word| pattern(word, problems)).collect();
+    let (tables, words) = patterns(&fields, problems);
     let existing = [
         ("refuse", Existing::Refuse),
         ("keep", Existing::Keep),
@@ -59,14 +77,14 @@ pub(super) fn read(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, proble
     if let Some(word) = fields.text("strategy") {
         check_strategy(word, problems);
     }
-    Some(Sync {
+    Some(OneWay {
         name: entry.key.clone(),
         scopes: scopes(&fields, &tables, &words, &to, endpoints, problems),
         from,
         to,
         existing: fields.choice("existing", &existing).unwrap_or_default(),
         local_writes_refused: fields.choice("local_writes", &[("allow", false), ("refuse", true)]).unwrap_or_default(),
-        latency: fields.text("latency").map(|word| latency(word, problems)).unwrap_or_default(),
+        latency: latency(&fields, problems),
         rows_per_second_max: limit.and_then(|limit| limit.number("rows_per_second_max")),
         run_triggers: fields.words("run_triggers").unwrap_or_default().iter().map(|w| w.text.to_owned()).collect(),
     })
@@ -78,11 +96,9 @@ fn direction(
     endpoints: &BTreeMap<String, Endpoint>,
     problems: &Problems,
 ) -> (String, Vec<String>) {
-    if fields.get("between").is_none() {
-        for (key, what) in [("from", "the source endpoint"), ("to", "the target endpoint, or a list of them")] {
-            if fields.get(key).is_none() {
-                problems.add(fields.place, format!("{title} needs `{key}`: {what}"));
-            }
+    for (key, what) in [("from", "the source endpoint"), ("to", "the target endpoint, or a list of them")] {
+        if fields.get(key).is_none() {
+            problems.add(fields.place, format!("{title} needs `{key}`: {what}; or `between`, both ways"));
         }
     }
     let from = fields.text("from");
@@ -104,7 +120,7 @@ fn direction(
     (from.map(|word| word.text.to_owned()).unwrap_or_default(), to)
 }
 
-fn check_endpoint(word: &Word<'_>, endpoints: &BTreeMap<String, Endpoint>, problems: &Problems) {
+pub(super) fn check_endpoint(word: &Word<'_>, endpoints: &BTreeMap<String, Endpoint>, problems: &Problems) {
     if endpoints.contains_key(word.text) {
         return;
     }
@@ -117,14 +133,16 @@ fn check_endpoint(word: &Word<'_>, endpoints: &BTreeMap<String, Endpoint>, probl
     problems.add(word.place, format!("no endpoint is called `{}`; {hint}", word.text));
 }
 
-fn pattern(word: &Word<'_>, problems: &Problems) -> Pattern {
-    if word.text == "!" {
+/// The tables selected, and where that stands.
+pub(super) fn patterns<'a>(fields: &Fields<'a>, problems: &Problems) -> (Vec<Pattern>, Vec<Word<'a>>) {
+    let words = fields.words("tables").unwrap_or_default();
+    for word in words.iter().filter(|word| word.text == "!") {
         problems.add(word.place, "after `!` stands the table or pattern to leave out");
     }
-    Pattern::new(word.text)
+    (words.iter().map(|word| Pattern::new(word.text)).collect(), words)
 }
 
-fn check_strategy(word: Word<'_>, problems: &Problems) {
+pub(super) fn check_strategy(word: Word<'_>, problems: &Problems) {
     let kind = word.text.split(':').next().unwrap_or_default();
     match (word.text, kind) {
         ("auto" | "trigger", _) => {}
@@ -139,7 +157,9 @@ fn check_strategy(word: Word<'_>, problems: &Problems) {
     }
 }
 
-fn latency(word: Word<'_>, problems: &Problems) -> Latency {
+/// How soon changes travel.
+pub(super) fn latency(fields: &Fields<'_>, problems: &Problems) -> Latency {
+    let Some(word) = fields.text("latency") else { return Latency::default() };
     if word.text == "live" {
         return Latency::Live;
     }
@@ -191,13 +211,7 @@ fn scopes(
     let vars = |name: &String| endpoints.get(name).map(|endpoint| &endpoint.vars);
     let targets: Vec<Target<'_>> = to.iter().map(|name| Target { name, vars: vars(name) }).collect();
     let mut special: Vec<BTreeMap<String, TableScope>> = vec![BTreeMap::new(); targets.len()];
-    let mut seen: Vec<(&str, &Place)> = Vec::new();
-    for entry in fields.named("table") {
-        check_selected(entry, tables, words, problems);
-        if seen.iter().any(|(name, _)| name.eq_ignore_ascii_case(&entry.key)) {
-            problems.add(&entry.place, format!("the table {} is described twice; case makes no difference", entry.key));
-        }
-        seen.push((&entry.key, &entry.place));
+    for entry in described(fields, tables, words, problems) {
         for (scopes, scope) in special.iter_mut().zip(tables::read(entry, &targets, problems)) {
             scopes.insert(entry.key.clone(), scope);
         }
@@ -205,6 +219,27 @@ fn scopes(
     let value_bytes_max = Some(Scope::VALUE_BYTES_MAX_DEFAULT);
     let scope = |special| Scope { tables: tables.to_vec(), special, value_bytes_max };
     to.iter().cloned().zip(special.into_iter().map(scope)).collect()
+}
+
+/// The tables described, each once and each selected.
+pub(super) fn described<'a>(
+    fields: &Fields<'a>,
+    tables: &[Pattern],
+    words: &[Word<'_>],
+    problems: &Problems,
+) -> Vec<&'a Entry> {
+    let mut seen: Vec<&Entry> = Vec::new();
+    for entry in fields.named("table") {
+        check_selected(entry, tables, words, problems);
+        if entry.key.is_empty() {
+            problems.add(&entry.place, "the name of a table is empty");
+        }
+        if seen.iter().any(|known| known.key.eq_ignore_ascii_case(&entry.key)) {
+            problems.add(&entry.place, format!("the table {} is described twice; case makes no difference", entry.key));
+        }
+        seen.push(entry);
+    }
+    seen
 }
 
 /// A table that is described but not selected would be ignored: most likely its name is wrong.

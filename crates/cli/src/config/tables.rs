@@ -11,11 +11,21 @@ use std::collections::BTreeMap;
 use tidewater_core::change::{Deletes, Filter, Scope, TableScope, Value};
 
 const TABLE: Shape = Shape {
-    keys: &["name", "rename", "columns", "where", "deletes", "deleted_when", "value_bytes_max"],
+    keys: &[
+        "name",
+        "rename",
+        "columns",
+        "where",
+        "deletes",
+        "deleted_when",
+        "value_bytes_max",
+        // Understood, so that they are refused with the reason.
+        "conflicts",
+        "together",
+        "delete_against_update",
+    ],
     later: &[
         ("keep_days", "rows that age out of a replica"),
-        ("together", "columns that belong to one hand"),
-        ("conflicts", "rules for conflicts"),
         ("mask", "masking columns"),
         ("mask_key", "masking columns"),
         ("schema", "following changes of the schema"),
@@ -33,11 +43,14 @@ pub(super) struct Target<'a> {
 
 /// Reads one table: its scope for each target, in their order.
 pub(super) fn read(entry: &Entry, targets: &[Target<'_>], problems: &Problems) -> Vec<TableScope> {
-    if entry.key.is_empty() {
-        problems.add(&entry.place, "the name of a table is empty");
-    }
     let title = format!("[…table.{}]", entry.key);
     let Some(fields) = Fields::open(entry, &title, &TABLE, problems) else { return Vec::new() };
+    for key in ["conflicts", "together", "delete_against_update"] {
+        if let Some(entry) = fields.get(key) {
+            let message = format!("`{key}` goes with a sync that has `between`: one way, the source always wins");
+            problems.add(&entry.place, message);
+        }
+    }
     let (include, exclude) = columns(&fields, &title, problems);
     let deletes = fields.get("deletes").map(|entry| deletes(entry, problems)).unwrap_or_default();
     let value_bytes_max =
@@ -181,7 +194,7 @@ fn filter(word: Word<'_>, target: &Target<'_>, many: bool, problems: &Problems) 
 }
 
 /// The place of a byte inside a text value: exact where the value is written without escapes, else all of it.
-fn inside(place: &Place, text: &str, at: usize, problems: &Problems) -> Place {
+pub(super) fn inside(place: &Place, text: &str, at: usize, problems: &Problems) -> Place {
     let source = problems.source(place);
     if source.len() != text.len() + 2 || source.get(1..source.len() - 1) != Some(text) {
         return place.clone();

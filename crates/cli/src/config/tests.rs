@@ -1,5 +1,7 @@
 //! What files mean, and what is said about wrong ones. The disk and the environment are doubles: maps.
 
+mod between;
+
 use super::*;
 use std::borrow::Cow;
 use tidewater_core::change::{Deletes, Pattern};
@@ -75,8 +77,16 @@ fn sync_with(lines: &str) -> String {
     with(&format!("from = \"a\"\nto = \"b\"\n{lines}"))
 }
 
-fn sync_of(lines: &str) -> Sync {
-    load_text(&sync_with(lines)).unwrap_or_else(|error| panic!("{lines}: {error}")).syncs.remove(0)
+/// The one-way sync at this place of the file.
+fn one_way(config: &Config, at: usize) -> OneWay {
+    match &config.syncs[at] {
+        Sync::OneWay(sync) => sync.clone(),
+        Sync::BothWays(sync) => panic!("{} is both ways", sync.name),
+    }
+}
+
+fn sync_of(lines: &str) -> OneWay {
+    one_way(&load_text(&sync_with(lines)).unwrap_or_else(|error| panic!("{lines}: {error}")), 0)
 }
 
 fn special(lines: &str) -> tidewater_core::change::TableScope {
@@ -104,9 +114,9 @@ fn the_example_means_what_it_says() {
     assert_eq!((till.url.as_str(), till.shown.as_str()), ("sqlite:till.db", "till.db"));
     assert_eq!(till.vars, BTreeMap::from([("store".into(), Value::I64(7))]));
 
-    let names: Vec<&str> = config.syncs.iter().map(|sync| sync.name.as_str()).collect();
+    let names: Vec<&str> = config.syncs.iter().map(Sync::name).collect();
     assert_eq!(names, ["catalog", "activity"], "in the order of the file");
-    let catalog = &config.syncs[0];
+    let catalog = one_way(&config, 0);
     assert_eq!((catalog.from.as_str(), catalog.to.as_slice()), ("hq", &["till".to_owned()][..]));
     assert_eq!(
         catalog.scope_for("till").expect("a target").tables,
@@ -124,7 +134,7 @@ fn the_example_means_what_it_says() {
     assert_eq!(products.value_bytes_max, Some(67_108_864));
     assert!(catalog.scope_for("hq").is_err(), "only targets have a scope");
 
-    let activity = &config.syncs[1];
+    let activity = one_way(&config, 1);
     assert_eq!(activity.latency, Latency::Every(Duration::from_secs(7200)));
     assert!(!activity.local_writes_refused);
     let orders = activity.scope_for("hq").expect("a target").special("orders");
@@ -170,7 +180,7 @@ fn settings_of_a_table_are_for_all_targets_or_for_one() {
         name = { south = "auftrag" }
     "#;
     let config = load_text(text).unwrap_or_else(|error| panic!("{error}"));
-    let scope = |target| config.syncs[0].scope_for(target).expect("a target").special("orders");
+    let scope = |target| one_way(&config, 0).scope_for(target).expect("a target").special("orders");
     assert_eq!((scope("north").name, scope("south").name.as_deref()), (None, Some("auftrag")));
     let expr = |target| format!("{:?}", scope(target).filter.expect("a filter").expr());
     assert!(expr("north").contains("I64(1)") && expr("south").contains("I64(2)"));
@@ -226,7 +236,8 @@ fn later_files_are_laid_over_earlier_ones() {
     assert_eq!(config.path, Path::new("base.toml"));
     assert_eq!(config.endpoints["b"].url, "sqlite:b.db");
     assert_eq!(config.endpoints["b"].vars["n"], Value::I64(1));
-    let [sync, other] = &config.syncs[..] else { panic!("two syncs") };
+    assert_eq!(config.syncs.len(), 2);
+    let (sync, other) = (one_way(&config, 0), one_way(&config, 1));
     assert_eq!((sync.name.as_str(), other.name.as_str()), ("s", "r"));
     assert_eq!(sync.scopes["b"].tables, [Pattern::new("t")]);
     assert_eq!((sync.rows_per_second_max, sync.latency), (Some(5), Latency::Every(Duration::from_secs(3600))));
@@ -260,7 +271,6 @@ fn unknown_keys_are_shown_with_the_nearest() {
 #[test]
 fn features_of_later_versions_are_refused_by_name() {
     for (lines, place) in [
-        ("between = [\"a\", \"b\"]", "6:1"),
         ("from = \"a\"\nto = \"b\"\nstrategy = \"log\"", "8:12"),
         ("from = \"a\"\nto = \"b\"\nstrategy = \"timestamp:changed_at\"", "8:12"),
         ("from = \"a\"\nto = \"b\"\nlatency = \"cron 0 3 * * *\"", "8:11"),
@@ -274,7 +284,7 @@ fn features_of_later_versions_are_refused_by_name() {
         let error = complains(&with(lines), place, &["is not built yet: "]);
         assert_eq!(error.code, code::NOT_BUILT, "{error}");
     }
-    let mixed = complains(&sync_with("conflicts = \"merge\"\nlatncy = 1"), "8:1", &["\ntidewater.toml:9:1: unknown"]);
+    let mixed = complains(&sync_with("initial = {}\nlatncy = 1"), "8:1", &["\ntidewater.toml:9:1: unknown"]);
     assert_eq!(mixed.code, code::CONFIGURATION, "not all of it is about later versions");
 }
 

@@ -1,10 +1,12 @@
 //! Everything that reaches a terminal. Colours only there, and never under NO_COLOR; tables are aligned; facts go
 //! to standard output, progress and failures to standard error.
 
+mod exchange;
 mod json;
 mod progress;
 mod summary;
 
+pub(crate) use exchange::{facts as exchange_json, summary as exchange_summary};
 pub(crate) use json::{error as error_json, report as report_json};
 pub(crate) use progress::{Named, Progress};
 pub(crate) use summary::summary;

@@ -185,12 +185,73 @@ fn wrong_use_ends_with_2_and_changes_nothing() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_and_never_ignored() {
+fn flags_that_do_not_go_with_both_ways_are_refused_and_never_ignored() {
     let shop = given(SHOP);
-    for flags in ["--both-ways", "--both-ways --prefer source", "--prefer newest:updated_at"] {
-        shop.tries_to_sync(flags).exits(2).says("E0003 --both-ways is not built yet");
+    for flag in ["--once", "--existing mirror", "--protect", "--rows-per-second-max 5"] {
+        let name = flag.split(' ').next().expect("a name");
+        shop.tries_to_sync(&format!("--both-ways {flag}")).exits(2).says("--both-ways").says(name);
     }
-    assert_eq!(shop.tries_to_sync("--both-ways --json").exits(2).json()["error"], "E0003");
+    for flag in ["--prefer source", "--prefer newest:updated_at", "--conflicts merge"] {
+        shop.tries_to_sync(flag).exits(2).says("--both-ways");
+    }
+    for (flag, said) in [
+        ("--prefer shop", "it is source, target or newest:COLUMN"),
+        ("--prefer newest:", "it is source, target or newest:COLUMN"),
+        ("--conflicts newest", "it is merge, last-writer, first-writer"),
+        ("--conflicts prefer:shop", "it is merge, last-writer, first-writer"),
+    ] {
+        shop.tries_to_sync(&format!("--both-ways {flag}")).exits(2).says(said);
+    }
+    assert_eq!(shop.tries_to_sync("--both-ways --once --json").exits(2).json()["error"], "E0001");
+    shop.tidewater("plan --both-ways").exits(2);
+    assert_eq!((shop.files(), shop.installed("shop.db")), (vec!["shop.db".to_owned()], String::new()));
+}
+
+#[test]
+fn both_ways_needs_one_of_the_files_and_two_different_ones() {
+    let shop = given(SHOP);
+    for flags in ["", "--watch"] {
+        let missing = shop.tidewater(&format!("sync sqlite:a.db sqlite:b.db --both-ways {flags}"));
+        missing.exits(3).says("E0010 a.db: there is no such file");
+    }
+    shop.tidewater("sync sqlite:shop.db sqlite:./shop.db --both-ways").exits(2).says("E0016 shop.db and ./shop.db");
+    assert_eq!((shop.files(), shop.installed("shop.db")), (vec!["shop.db".to_owned()], String::new()));
+}
+
+#[test]
+fn what_goes_one_way_is_not_turned_into_both_by_accident() {
+    let shop = given(SHOP);
+    shop.syncs();
+    let refused = shop.tries_to_sync("--both-ways").exits(1);
+    refused
+        .says("E0022 shop.db and till.db are in step one way")
+        .says("tidewater teardown sqlite:shop.db sqlite:till.db");
+    let folder = shop.tidewater("sync sqlite:shop.db sqlite:nowhere/till.db --both-ways").exits(3);
+    folder.says("E0010 nowhere/till.db: its folder does not exist");
+}
+
+#[test]
+fn conflicts_of_a_database_that_takes_part_in_nothing() {
+    let shop = given(SHOP);
+    shop.tidewater("conflicts list sqlite:shop.db").exits(0).says("shop.db: no conflicts");
+    let listed = shop.tidewater("conflicts list sqlite:shop.db --json").exits(0).json();
+    assert_eq!((listed["conflicts"].as_array().map(Vec::len), &listed["more"]), (Some(0), &false.into()));
+    assert_eq!(shop.tidewater("conflicts export sqlite:shop.db").exits(0).out, "");
+    for command in ["show sqlite:shop.db c0ffee", "resolve sqlite:shop.db c0ffee --take 1", "restore sqlite:shop.db c0"]
+    {
+        shop.tidewater(&format!("conflicts {command}")).exits(2).says("E0001 shop.db takes part in no sync both ways");
+    }
+    shop.tidewater("conflicts list sqlite:nowhere.db").exits(3).says("E0010");
+    for (wrong, said) in [
+        ("resolve sqlite:shop.db c0", "--take"),
+        ("resolve sqlite:shop.db c0 --take 1 --set a=1", "--set"),
+        ("resolve sqlite:shop.db c0 --set a=Anchor", "a: Anchor is no value"),
+        ("resolve sqlite:shop.db c0 --set a=1 --set A=2", "--set names A twice"),
+        ("restore sqlite:shop.db", "--run"),
+        ("restore sqlite:shop.db c0 --run r", "--run"),
+    ] {
+        shop.tidewater(&format!("conflicts {wrong}")).exits(2).says(said);
+    }
     assert_eq!((shop.files(), shop.installed("shop.db")), (vec!["shop.db".to_owned()], String::new()));
 }
 

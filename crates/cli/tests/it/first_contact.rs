@@ -29,6 +29,7 @@ Nothing was written. Choose what happens to them:
   --existing keep       add missing rows only
   --existing overwrite  the source wins the 1; the 2 stay
   --existing mirror     as overwrite, and the 2 are deleted
+  --both-ways --prefer source|target|newest:COLUMN  both keep what is theirs, and accept writes
 What is replaced or deleted is kept in the journal. Wrong direction? Swap the arguments.
 ";
 

@@ -229,21 +229,3 @@ fn the_printed_command_takes_out_what_was_installed_also_where_names_have_blanks
 
     assert_eq!((place.installed("my shop.db"), place.installed("my till.db")), (String::new(), String::new()));
 }
-
-#[test]
-fn the_demo_shows_itself_and_the_commands_it_names_work() {
-    let place = an_empty_place();
-    let demo = place.tidewater("demo").exits(0);
-    let demo = demo.says("13,210 rows copied").says("9 changes applied").says("equal, row by row");
-    let commands: Vec<&str> = demo.out.lines().filter_map(|line| line.strip_prefix("  tidewater ")).collect();
-    assert_eq!(commands.len(), 4, "{demo}");
-    place.tidewater("demo").exits(0).says("going on with it").says("0 rows copied").says("equal, row by row");
-
-    let (shop, till) = ("sqlite:tidewater-demo/shop.db", "sqlite:tidewater-demo/till.db");
-    let next = place.tidewater(&format!("sync {shop} {till} --json")).exits(0);
-    for command in commands.iter().filter(|command| !command.contains("--watch")) {
-        place.copies_and_runs(&format!("tidewater {}", command.split("  ").next().unwrap_or(command))).exits(0);
-    }
-    assert_eq!(place.installed("tidewater-demo/shop.db"), "", "the last of them was teardown");
-    assert_eq!(next.count("rows_compared"), 0, "it goes on where the demo was: {next}");
-}

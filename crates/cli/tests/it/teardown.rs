@@ -164,6 +164,6 @@ fn a_wrong_pair_is_refused_and_nothing_is_taken_out() {
     place.syncs();
     let before = (place.dump("shop.db"), place.dump("till.db"));
     let refused = place.tidewater("teardown sqlite:shop.db sqlite:other.db").exits(2);
-    refused.says("E0001 shop.db has no link with other.db").says("tidewater status sqlite:shop.db");
+    refused.says("E0001 shop.db has no sync with other.db").says("tidewater status sqlite:shop.db");
     assert_eq!((place.dump("shop.db"), place.dump("till.db")), before);
 }

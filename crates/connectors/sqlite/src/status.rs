@@ -19,6 +19,38 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// Runs in the journal that can be undone, with their rows.
     pub journal: Vec<(String, u64)>,
+    /// What it does as a replica, if it takes part in a sync both ways.
+    pub replica: Option<ReplicaStatus>,
+}
+
+/// A database that takes part in syncs both ways.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    /// The name that rules know it by.
+    pub endpoint: String,
+    /// The tables that it shares, each with the word of its rule.
+    pub tables: Vec<(String, String)>,
+    /// Entries of its log that have no version yet.
+    pub pending: u64,
+    /// The replicas that it has met.
+    pub peers: Vec<PeerStatus>,
+    /// Conflicts that wait for a person.
+    pub conflicts_open: u64,
+    /// Conflicts in its journal, all told.
+    pub conflicts: u64,
+    /// Rows that stand aside because another has a unique value of theirs.
+    pub parked: u64,
+}
+
+/// Another replica, as far as this one knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// The name that rules know it by.
+    pub endpoint: String,
+    /// Versions here that it has not been seen to have; `None` where nothing is known of that.
+    pub waiting: Option<u64>,
+    /// When this one last read from it, UTC.
+    pub heard_at: Option<String>,
 }
 
 /// A link that reads this database.

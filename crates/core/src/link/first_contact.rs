@@ -83,6 +83,7 @@ impl Session<'_> {
              \x20 --existing keep       add missing rows only\n\
              \x20 --existing overwrite  the source wins the {differ}; the {stay}\n\
              \x20 --existing mirror     as overwrite, and the {deleted}\n\
+             \x20 --both-ways --prefer source|target|newest:COLUMN  both keep what is theirs, and accept writes\n\
              What is replaced or deleted is kept in the journal. Wrong direction? Swap the arguments."
         ))
     }

@@ -18,7 +18,9 @@ mod throttle;
 
 pub use crate::apply::Existing;
 pub use check::{DifferingRow, NAMED_MAX, Verdict};
-pub use exchange::{Exchange, ExchangeReport, ExchangeSettings, Member, MemberReport, Prefer};
+pub use exchange::{
+    Exchange, ExchangePlan, ExchangeReport, ExchangeSettings, Member, MemberReport, PlannedShare, Prefer,
+};
 pub use first_contact::Counts;
 pub use plan::{Plan, PlannedTable, no_key_note};
 pub use report::Report;

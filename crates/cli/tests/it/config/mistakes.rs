@@ -64,11 +64,30 @@ fn text_that_is_no_toml_is_shown_where_it_breaks() {
 }
 
 #[test]
+fn mistakes_in_a_sync_both_ways_are_shown_at_their_place() {
+    let place = given(SHOP);
+    let text = format!(
+        "{ENDPOINTS}[sync.x]\nbetween = [\"hq\", \"tlil\"]\nconflicts = \"prefer:hp\"\nexisting = \"mirror\"\n\
+         [sync.x.table.products]\nconflicts = {{ price = \"lats-writer\" }}\n"
+    );
+    let wrong = refused(&place, &text, "E0002");
+    wrong
+        .says("tidewater.toml:6:18: no endpoint is called `tlil`; did you mean `till`?")
+        .says("tidewater.toml:7:21: `conflicts`: no endpoint of `between` is called `hp`; did you mean `hq`?")
+        .says("tidewater.toml:8:1: `existing` does not go with `between`")
+        .says("tidewater.toml:10:23: `conflicts`: expected \"merge\", \"last-writer\"")
+        .says("did you mean \"last-writer\"?");
+    let later = format!("{ENDPOINTS}[sync.x]\nbetween = [\"hq\", \"till\"]\nconflicts = \"counter\"\n");
+    refused(&place, &later, "E0003").says("the rule \"counter\" is not built yet: increments of all sides add up");
+    let partial =
+        format!("{ENDPOINTS}[sync.x]\nbetween = [\"hq\", \"till\"]\n[sync.x.table.products]\nwhere = \"price > 1\"\n");
+    refused(&place, &partial, "E0003").says("`where` is not built yet: replicas that hold a part of the table");
+}
+
+#[test]
 fn keys_of_later_versions_are_refused_by_name() {
     let place = given(SHOP);
     for (key, named) in [
-        ("between = [\"hq\", \"till\"]\n", "`between` is not built yet: both directions in one sync"),
-        ("conflicts = \"merge\"\n", "`conflicts` is not built yet"),
         ("event = { format = \"debezium\" }\n", "`event` is not built yet"),
         ("initial = { order = [\"products\"] }\n", "`initial` is not built yet"),
         ("schema = \"follow\"\n", "`schema` is not built yet"),
@@ -77,7 +96,6 @@ fn keys_of_later_versions_are_refused_by_name() {
         ("strategy = \"log\"\n", "the strategy \"log\" is not built yet"),
         ("[sync.x.table.products]\nkeep_days = 90\n", "`keep_days` is not built yet"),
         ("[sync.x.table.products]\nmask = { name = \"hmac\" }\n", "`mask` is not built yet"),
-        ("[sync.x.table.products]\ntogether = [[\"name\", \"price\"]]\n", "`together` is not built yet"),
         ("[engine]\nlisten = \"127.0.0.1:7470\"\n", "`listen` is not built yet"),
     ] {
         let wrong = refused(&place, &format!("{ENDPOINTS}{SYNC}{key}"), "E0003");

@@ -23,7 +23,7 @@ impl Rounds<'_> {
             surveys.push(present.replica.survey().await?);
         }
         let tables = self.tables(&surveys)?;
-        self.shared = tables.iter().map(|table| self.shared(table)).collect::<Result<Vec<_>>>()?.into();
+        self.share(&tables)?;
         self.report.tables = tables.iter().map(|table| table.name.clone()).collect();
         self.fit(&tables, false).await?;
         let mut before = Vec::new();
@@ -37,7 +37,7 @@ impl Rounds<'_> {
     }
 
     /// The tables of the scope, parents before their children, as the first member has them that has them.
-    fn tables(&mut self, surveys: &[Survey]) -> Result<Vec<Table>> {
+    pub(super) fn tables(&mut self, surveys: &[Survey]) -> Result<Vec<Table>> {
         let mut union = Survey::default();
         for survey in surveys {
             for table in &survey.tables {
@@ -69,6 +69,12 @@ impl Rounds<'_> {
         }
         self.report.skipped = union.skipped;
         Ok(tables)
+    }
+
+    /// Makes them ready to be shared, each with its rules.
+    pub(super) fn share(&mut self, tables: &[Table]) -> Result<()> {
+        self.shared = tables.iter().map(|table| self.shared(table)).collect::<Result<Vec<_>>>()?.into();
+        Ok(())
     }
 
     fn shared(&self, table: &Table) -> Result<Shared> {
@@ -142,7 +148,8 @@ impl Rounds<'_> {
             .remedy("Name the column that says when a row was last written."))
     }
 
-    async fn compare(&mut self, at: usize, other: usize) -> Result<Counts> {
+    /// Counts how a table of the hub compares with another's.
+    pub(super) async fn compare(&mut self, at: usize, other: usize) -> Result<Counts> {
         let view = self.shared[at].view.clone();
         let table = view.table.clone();
         let mapping = Mapping {
@@ -178,6 +185,7 @@ impl Rounds<'_> {
     /// The refusal of first contact.
     fn refusal(&self, other: usize, counts: &[Counts]) -> Error {
         let shown = |present: usize| self.members[self.present[present].at].shown();
+        let endpoint = |present: usize| self.members[self.present[present].at].endpoint();
         let (one, two) = (shown(HUB), shown(other));
         let width = counts.iter().map(|c| c.table.chars().count()).max().unwrap_or(0);
         let line = |c: &Counts| {
@@ -196,7 +204,10 @@ impl Rounds<'_> {
              \x20 --prefer source         those of {one}\n\
              \x20 --prefer target         those of {two}\n\
              \x20 --prefer newest:COLUMN  the row with the greater value in that column\n\
-             Rows that only one side has are kept and go to the other."
+             In a configuration file that is prefer = \"{}\", \"{}\" or \"newest:COLUMN\".\n\
+             Rows that only one side has are kept and go to the other.",
+            endpoint(HUB),
+            endpoint(other)
         ))
     }
 

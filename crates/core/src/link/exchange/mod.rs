@@ -6,9 +6,11 @@
 //! positions lie with the rows, at the side that read them.
 
 mod meet;
+mod plan;
 mod report;
 mod rounds;
 
+pub use plan::{ExchangePlan, PlannedShare};
 pub use report::{ExchangeReport, MemberReport};
 
 use super::retry::Backoff;
@@ -16,7 +18,7 @@ use super::state::{Event, Observer, State};
 use super::{Run, rest};
 use crate::change::Scope;
 use crate::env::Env;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, code};
 use crate::merge::Policy;
 use crate::replica::Replica;
 use async_trait::async_trait;
@@ -63,6 +65,8 @@ pub struct ExchangeSettings {
     pub prefer: Option<Prefer>,
     /// How long the exchange rests between rounds; zero follows at once.
     pub every: Duration,
+    /// Whether it waits for members that were not there when it began.
+    pub patient: bool,
     /// How long it runs; [`Run::Once`] is as [`Run::UntilInStep`].
     pub run: Run,
 }
@@ -76,6 +80,7 @@ impl Default for ExchangeSettings {
             policies: BTreeMap::new(),
             prefer: None,
             every: Duration::ZERO,
+            patient: false,
             run: Run::UntilInStep,
         }
     }
@@ -88,6 +93,8 @@ pub struct Exchange {
     env: Env,
     observer: Arc<dyn Observer>,
     stop: watch::Receiver<bool>,
+    /// Whether enough members were open once.
+    opened: bool,
 }
 
 /// How an attempt ended.
@@ -112,7 +119,7 @@ impl Exchange {
         observer: Arc<dyn Observer>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { members, settings, env, observer, stop }
+        Self { members, settings, env, observer, stop, opened: false }
     }
 
     /// Runs it. Retries what may pass by itself: for ever while watching, a few times otherwise.
@@ -153,7 +160,9 @@ impl Exchange {
     }
 
     async fn pause_after(&mut self, error: Error, backoff: &mut Backoff) -> Result<()> {
-        let retried = matches!(error.kind, Kind::Unavailable | Kind::Lost);
+        // What was never there is a mistake in the command, not something that passes; unless the exchange is patient.
+        let never_there = error.code == code::MISSING && !self.opened && !self.settings.patient;
+        let retried = matches!(error.kind, Kind::Unavailable | Kind::Lost) && !never_there;
         let watching = self.settings.run == Run::Watch;
         if !retried || (!watching && backoff.failures() + 1 >= Backoff::TRIES_MAX) {
             return Err(error);

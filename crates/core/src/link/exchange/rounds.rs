@@ -3,6 +3,7 @@
 use super::super::state::{Event, State};
 use super::super::{Observer, Run, interrupted, rest};
 use super::{Exchange, ExchangeReport, ExchangeSettings, Member, Outcome, Prefer};
+use crate::apply::Written;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::merge::Node;
@@ -85,6 +86,10 @@ impl Present {
     }
 }
 
+fn is_settled(versions: &Option<Versions>) -> bool {
+    versions.as_ref().is_none_or(|versions| versions.settled)
+}
+
 fn rows(versions: &Option<Versions>) -> usize {
     versions.as_ref().map_or(0, |versions| versions.versions.len())
 }
@@ -113,6 +118,7 @@ impl<'a> Rounds<'a> {
         if present.len() < 2 {
             return Err(away.unwrap_or_else(|| Error::internal("an exchange with nobody")));
         }
+        exchange.opened = true;
         Ok(Self {
             members: &exchange.members,
             settings: &exchange.settings,
@@ -212,11 +218,12 @@ impl<'a> Rounds<'a> {
                 Err(error) => Err(Failure::Of(at, error)),
             };
             let (theirs, ours) = (read(other, theirs, after[0])?, read(HUB, ours, after[1])?);
-            let (quiet, rows) = (theirs.is_none() && ours.is_none(), rows(&theirs) + rows(&ours));
-            if quiet {
+            if theirs.is_none() && ours.is_none() {
                 return Ok(moved);
             }
-            moved |= rows > 0;
+            moved |= rows(&theirs) + rows(&ours) > 0;
+            // Who goes on writing has its turn again; the others wait for theirs.
+            let settled = is_settled(&theirs) && is_settled(&ours);
             let [prefer_hub, prefer_spoke] = prefer.clone();
             let (at_hub, at_spoke) = tokio::join!(
                 hub.take_in(self.env, other, theirs, prefer_hub, &run),
@@ -226,6 +233,11 @@ impl<'a> Rounds<'a> {
                 let merged = merged.map_err(|error| Failure::Of(at, error))?;
                 let Some(merged) = merged else { return Err(Failure::SchemaChanged) };
                 self.report.members[self.present[at].at].add(&merged);
+                let written = Written { upserts: merged.upserts, deletes: merged.deletes, ..Written::default() };
+                self.event(Event::Applied { written: &written, lag_ms: None });
+            }
+            if settled {
+                return Ok(moved);
             }
         }
     }

@@ -88,6 +88,7 @@ async fn a_target_that_differs_is_refused_and_nothing_is_written() {
          \x20 --existing keep       add missing rows only\n\
          \x20 --existing overwrite  the source wins the 1; the 1 stays\n\
          \x20 --existing mirror     as overwrite, and the 1 is deleted\n\
+         \x20 --both-ways --prefer source|target|newest:COLUMN  both keep what is theirs, and accept writes\n\
          What is replaced or deleted is kept in the journal. Wrong direction? Swap the arguments."
     );
     assert_eq!(world.target_rows("products"), before);

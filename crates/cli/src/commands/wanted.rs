@@ -1,0 +1,202 @@
+//! What a command is about: links and exchanges, from URLs or from a configuration file.
+
+use crate::args::{BothWaysArgs, PairArgs, PreferArg, RuleArg, SideArg};
+use crate::config::{self, BothWays, Config, Latency, OneWay, Sync};
+use crate::endpoint::{SqliteMember, database};
+use std::path::PathBuf;
+use std::time::Duration;
+use tidewater_core::change::{Pattern, Scope, TableScope};
+use tidewater_core::link::{ExchangeSettings, Prefer, Run, Settings};
+use tidewater_core::merge::{Policy, Rule};
+use tidewater_core::{Error, Kind, Result, code};
+use tidewater_sqlite::Database;
+
+/// What runs by itself.
+pub(super) enum Wanted {
+    Link(WantedLink),
+    Exchange(WantedExchange),
+}
+
+/// One link.
+pub(super) struct WantedLink {
+    /// What to call it: the sync's name, and its target's where it has several.
+    pub(super) name: String,
+    pub(super) source: Database,
+    pub(super) target: Database,
+    pub(super) settings: Settings,
+}
+
+/// One sync both ways.
+pub(super) struct WantedExchange {
+    /// The sync's name.
+    pub(super) name: String,
+    /// At least two.
+    pub(super) members: Vec<SqliteMember>,
+    pub(super) settings: ExchangeSettings,
+}
+
+impl WantedLink {
+    /// Between which.
+    pub(super) fn shown(&self) -> String {
+        format!("{} → {}", self.source.shown, self.target.shown)
+    }
+}
+
+impl WantedExchange {
+    /// Between which.
+    pub(super) fn shown(&self) -> String {
+        let shown: Vec<&str> = self.members.iter().map(|member| member.database.shown.as_str()).collect();
+        shown.join(" ↔ ")
+    }
+}
+
+impl Wanted {
+    /// What to call it.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Wanted::Link(link) => &link.name,
+            Wanted::Exchange(exchange) => &exchange.name,
+        }
+    }
+
+    /// Between which.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Wanted::Link(link) => link.shown(),
+            Wanted::Exchange(exchange) => exchange.shown(),
+        }
+    }
+}
+
+/// The file that is read when none is named.
+const CONFIGURATION: &str = "tidewater.toml";
+
+/// The configuration.
+pub(super) fn configuration(files: Vec<PathBuf>) -> Result<Config> {
+    let files = if files.is_empty() { vec![PathBuf::from(CONFIGURATION)] } else { files };
+    config::load(&files)
+}
+
+/// What a command with two URLs, or a configuration file, is about.
+pub(super) fn wanted(args: PairArgs, both: Option<&BothWaysArgs>) -> Result<Vec<Wanted>> {
+    let (Some(source), Some(target)) = (args.source, args.target) else {
+        return from_configuration(&configuration(args.config)?, &[], Run::UntilInStep);
+    };
+    let (source, target) = (database(&source)?, database(&target)?);
+    if let Some(both) = both.filter(|both| both.both_ways) {
+        return Ok(vec![Wanted::Exchange(ad_hoc_exchange(source, target, &args.tables, both, Run::UntilInStep))]);
+    }
+    let settings = Settings { scope: ad_hoc_scope(&args.tables), ..Settings::default() };
+    Ok(vec![Wanted::Link(WantedLink { name: "sync".into(), source, target, settings })])
+}
+
+/// The scope of a sync without a file.
+pub(super) fn ad_hoc_scope(tables: &[String]) -> Scope {
+    let tables = tables.iter().map(|t| Pattern::new(t.trim())).collect();
+    Scope { tables, value_bytes_max: Some(Scope::VALUE_BYTES_MAX_DEFAULT), ..Scope::default() }
+}
+
+/// A sync both ways without a file.
+pub(super) fn ad_hoc_exchange(
+    source: Database,
+    target: Database,
+    tables: &[String],
+    both: &BothWaysArgs,
+    run: Run,
+) -> WantedExchange {
+    let members = SqliteMember::pair(source, target);
+    let at = |side: SideArg| usize::from(side == SideArg::Target);
+    let row = match both.conflicts.unwrap_or(RuleArg::Merge) {
+        RuleArg::Merge => Rule::Merge,
+        RuleArg::LastWriter => Rule::LastWriter,
+        RuleArg::FirstWriter => Rule::FirstWriter,
+        RuleArg::Prefer(side) => Rule::Prefer(members[at(side)].endpoint.clone()),
+        RuleArg::Manual => Rule::Manual,
+    };
+    let prefer = both.prefer.clone().map(|prefer| match prefer {
+        PreferArg::Side(side) => Prefer::Member(at(side)),
+        PreferArg::Newest(column) => Prefer::Newest(column),
+    });
+    let settings = ExchangeSettings {
+        scope: Scope { value_bytes_max: None, ..ad_hoc_scope(tables) },
+        policy: Policy { row, ..Policy::default() },
+        prefer,
+        run,
+        ..ExchangeSettings::default()
+    };
+    WantedExchange { name: "sync".to_owned(), members: members.into(), settings }
+}
+
+/// The syncs of a configuration: one way a link for each target, both ways one exchange.
+pub(super) fn from_configuration(config: &Config, only: &[String], run: Run) -> Result<Vec<Wanted>> {
+    if let Some(unknown) = only.iter().find(|name| !config.syncs.iter().any(|s| s.name() == **name)) {
+        let there: Vec<&str> = config.syncs.iter().map(Sync::name).collect();
+        return Err(Error::new(Kind::Invalid, code::USAGE, format!("no sync is called {unknown}"))
+            .meaning("Nothing was read or written.")
+            .remedy(format!("{} has: {}", config.path.display(), there.join(", "))));
+    }
+    let mut wanted = Vec::new();
+    for sync in config.syncs.iter().filter(|s| only.is_empty() || only.iter().any(|name| name == s.name())) {
+        match sync {
+            Sync::OneWay(sync) => {
+                for to in &sync.to {
+                    wanted.push(Wanted::Link(link(config, sync, to, run)?));
+                }
+            }
+            Sync::BothWays(sync) => wanted.push(Wanted::Exchange(exchange(config, sync, run)?)),
+        }
+    }
+    Ok(wanted)
+}
+
+fn link(config: &Config, sync: &OneWay, to: &str, run: Run) -> Result<WantedLink> {
+    let settings = Settings {
+        sync: sync.name.clone(),
+        scope: sync.scope_for(to)?,
+        existing: sync.existing,
+        protect: sync.local_writes_refused,
+        run_triggers: sync.run_triggers.clone(),
+        rows_per_second_max: sync.rows_per_second_max,
+        every: pause(sync.latency),
+        patient: true,
+        run,
+        ..Settings::default()
+    };
+    let name = if sync.to.len() > 1 { format!("{}/{to}", sync.name) } else { sync.name.clone() };
+    Ok(WantedLink { name, source: endpoint(config, &sync.from)?, target: endpoint(config, to)?, settings })
+}
+
+fn exchange(config: &Config, sync: &BothWays, run: Run) -> Result<WantedExchange> {
+    let member = |name: &String| Ok(SqliteMember { endpoint: name.clone(), database: endpoint(config, name)? });
+    // A table that is described is there, or a name is wrong.
+    let special = sync.policies.keys().map(|table| (table.clone(), TableScope::default())).collect();
+    let settings = ExchangeSettings {
+        sync: sync.name.clone(),
+        scope: Scope { tables: sync.tables.clone(), special, value_bytes_max: None },
+        policy: sync.policy.clone(),
+        policies: sync.policies.clone(),
+        prefer: sync.prefer.clone(),
+        every: pause(sync.latency),
+        patient: true,
+        run,
+    };
+    let members = sync.between.iter().map(member).collect::<Result<_>>()?;
+    Ok(WantedExchange { name: sync.name.clone(), members, settings })
+}
+
+fn pause(latency: Latency) -> Duration {
+    match latency {
+        Latency::Live => Duration::ZERO,
+        Latency::Every(pause) => pause,
+    }
+}
+
+fn endpoint(config: &Config, name: &str) -> Result<Database> {
+    let endpoint = config.endpoints.get(name);
+    let endpoint = endpoint.ok_or_else(|| Error::internal(format!("the endpoint {name} went unchecked")))?;
+    let mut database = database(&endpoint.url)?;
+    if let Some(most) = endpoint.log_rows_max {
+        database.log_rows_max = most;
+    }
+    Ok(database)
+}
