@@ -323,14 +323,14 @@ fn key_differs(mapping: &Mapping, there: &Details) -> Option<String> {
 
 /// How a declared type changes what is stored in it (SQLite's rules of affinity).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Affinity {
+pub(crate) enum Affinity {
     Text,
     Number,
     Real,
     None,
 }
 
-fn affinity(declared: &str) -> Affinity {
+pub(crate) fn affinity(declared: &str) -> Affinity {
     let declared = declared.to_ascii_uppercase();
     let has = |words: &[&str]| words.iter().any(|w| declared.contains(w));
     if has(&["INT"]) {

@@ -51,19 +51,19 @@ CREATE TABLE IF NOT EXISTS _tidewater_replica(
   position TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS _tidewater_node(
   number INTEGER PRIMARY KEY, node BLOB NOT NULL UNIQUE, endpoint TEXT NOT NULL, counter INTEGER NOT NULL,
-  own_from INTEGER);
+  own_from INTEGER, met INTEGER NOT NULL DEFAULT 0, confirmed INTEGER);
 CREATE TABLE IF NOT EXISTS _tidewater_heard(
   node INTEGER NOT NULL, scope TEXT NOT NULL, seq INTEGER NOT NULL, at TEXT NOT NULL,
   PRIMARY KEY (node, scope)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tidewater_shared(
-  tab INTEGER PRIMARY KEY, name TEXT NOT NULL, columns BLOB NOT NULL, rules BLOB NOT NULL, phase TEXT NOT NULL,
-  through BLOB);
+  tab INTEGER PRIMARY KEY, name TEXT NOT NULL, columns BLOB NOT NULL, rules BLOB NOT NULL,
+  rules_before TEXT NOT NULL, reshow INTEGER NOT NULL, phase TEXT NOT NULL, through BLOB, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS _tidewater_version(
   tab INTEGER NOT NULL, key BLOB NOT NULL, seq INTEGER NOT NULL, via INTEGER, hash BLOB, state BLOB NOT NULL,
   PRIMARY KEY (tab, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS _tidewater_version_seq ON _tidewater_version(seq);
 CREATE TABLE IF NOT EXISTS _tidewater_parked(
-  tab INTEGER NOT NULL, key BLOB NOT NULL, row BLOB NOT NULL, reason TEXT NOT NULL,
+  tab INTEGER NOT NULL, key BLOB NOT NULL, row BLOB NOT NULL, unfit INTEGER NOT NULL, reason TEXT NOT NULL,
   PRIMARY KEY (tab, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tidewater_conflict(
   id BLOB PRIMARY KEY, tab INTEGER NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, rule TEXT NOT NULL,

@@ -126,7 +126,7 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
                  AND t.via <> r.link AND EXISTS (SELECT 1 FROM _tidewater_table a JOIN _tidewater_reader_table f \
                  ON f.tab = a.id WHERE f.link = r.link AND a.via = '' AND a.name = t.name)), \
                  (SELECT min(seq) FROM _tidewater_log WHERE seq > 0) > r.confirmed + 1 \
-                 FROM _tidewater_reader r ORDER BY target",
+                 FROM _tidewater_reader r WHERE r.link <> 'both ways' ORDER BY target",
             )?
             .query_map([], |row| {
                 let (pending, forgotten): (u64, Option<bool>) = (row.get(4)?, row.get(5)?);
@@ -164,6 +164,7 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
                 .collect::<Result<_, _>>()?;
         }
     }
+    status.replica = replica(c)?;
     if meta::has_table(c, "_tidewater_journal")? {
         status.journal = c
             .prepare("SELECT run, count(*) FROM _tidewater_journal GROUP BY run ORDER BY min(id)")?
@@ -171,4 +172,44 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
             .collect::<Result<_, _>>()?;
     }
     Ok(status)
+}
+
+fn replica(c: &Connection) -> rusqlite::Result<Option<ReplicaStatus>> {
+    if !meta::has_table(c, "_tidewater_replica")? {
+        return Ok(None);
+    }
+    let number = |sql: &str| c.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let peers = "SELECT n.endpoint, max(h.at), max(n.confirmed) FROM _tidewater_node n \
+                 JOIN _tidewater_heard h ON h.node = n.number WHERE n.own_from IS NULL GROUP BY n.endpoint ORDER BY 1";
+    let waiting = "SELECT count(*) FROM _tidewater_version v WHERE seq > ?1 AND NOT EXISTS \
+                   (SELECT 1 FROM _tidewater_node n WHERE n.number = v.via AND n.endpoint = ?2)";
+    let peers: Vec<(String, String, Option<i64>)> = c
+        .prepare(peers)?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut status = ReplicaStatus {
+        endpoint: c.query_row("SELECT endpoint FROM _tidewater_replica", [], |row| row.get(0))?,
+        pending: number(
+            "SELECT count(*) FROM _tidewater_log l JOIN _tidewater_table t ON t.id = l.tab \
+             WHERE l.seq > (SELECT confirmed FROM _tidewater_reader WHERE link = 'both ways') \
+             AND t.via <> 'both ways' AND t.name IN (SELECT name FROM _tidewater_shared)",
+        )?,
+        conflicts: number("SELECT count(*) FROM _tidewater_conflict")?,
+        conflicts_open: number("SELECT count(*) FROM _tidewater_conflict WHERE open AND ended IS NULL")?,
+        parked: number("SELECT count(*) FROM _tidewater_parked")?,
+        ..ReplicaStatus::default()
+    };
+    for (endpoint, heard_at, confirmed) in peers {
+        let waiting = match confirmed {
+            Some(confirmed) => Some(c.query_row(waiting, (confirmed, &endpoint), |row| row.get(0))?),
+            None => None,
+        };
+        status.peers.push(PeerStatus { endpoint, waiting, heard_at: Some(heard_at) });
+    }
+    let rules: Vec<(String, Vec<u8>)> = c
+        .prepare("SELECT name, rules FROM _tidewater_shared ORDER BY name")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    status.tables = rules.into_iter().map(|(name, rules)| (name, crate::replica::rule_word(&rules))).collect();
+    Ok(Some(status))
 }

@@ -100,7 +100,9 @@ pub(crate) fn protection_names(table: &str) -> [String; 3] {
 
 /// The control row goes when neither part is left.
 fn last_leaves(c: &Connection) -> rusqlite::Result<()> {
-    if !meta::has_table(c, "_tidewater_reader")? && !meta::has_table(c, "_tidewater_link")? {
+    let parts = ["_tidewater_reader", "_tidewater_link", "_tidewater_replica"];
+    let left = parts.iter().map(|part| meta::has_table(c, part)).collect::<rusqlite::Result<Vec<_>>>()?;
+    if !left.contains(&true) {
         drop_tables(c, &["_tidewater_control"])?;
     }
     Ok(())

@@ -98,6 +98,11 @@ impl State {
         }
     }
 
+    /// Whether an encoding is of a row without a conflict, whose content is the row in the user's table.
+    pub fn is_settled(bytes: &[u8]) -> bool {
+        bytes.first().is_some_and(|flags| flags & head::SETTLED != 0)
+    }
+
     /// Reads an encoding; `node_of` is the node that is stored under a number.
     ///
     /// `row` is the row as it stands in the user's table now. Of a settled row it is the content, but for columns

@@ -61,25 +61,50 @@ pub struct Known {
     pub counter: u64,
     /// How far its queue was read; 0 where it was never met.
     pub heard: u64,
+    /// Whether all that it had was once taken in, from it or from somebody who had met it.
+    pub met: bool,
+}
+
+/// What a replica says of one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableSaid {
+    /// The hash of its rules.
+    pub rules: [u8; 16],
+    /// The hashes of the rules that it had before.
+    pub rules_before: Vec<[u8; 16]>,
+    /// The sum of the hashes of the rows shown, as sealed.
+    pub digest: u128,
 }
 
 /// What a replica says of itself before it exchanges anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Introduction {
-    /// What it was and is, oldest first; the last one is the present. Never empty.
+    /// What it was and is, oldest first; the last one is the present. Empty before it joined.
     pub incarnations: Vec<Incarnation>,
     /// The last number of its queue.
     pub last: u64,
     /// The nodes that it knows, itself among them.
     pub known: Vec<Known>,
-    /// The hash of the rules of every table that it shares, by name.
-    pub rules: BTreeMap<String, [u8; 16]>,
+    /// Every table that it shares, by name in small letters.
+    pub tables: BTreeMap<String, TableSaid>,
+    /// Rows that stand aside.
+    pub parked: u64,
 }
 
 impl Introduction {
     /// The present incarnation.
     pub fn node(&self) -> Option<Node> {
         self.incarnations.last().map(|incarnation| incarnation.node)
+    }
+
+    /// Whether the two have met, or both have met a third: then their rows have a common past.
+    pub fn is_related(&self, other: &Self) -> bool {
+        let is = |of: &Self, node: &Node| of.incarnations.iter().any(|incarnation| incarnation.node == *node);
+        let met = |of: &Self, node: &Node| of.known.iter().any(|known| known.met && known.node == *node);
+        self.known.iter().any(|known| known.met && (is(other, &known.node) || met(other, &known.node)))
+            || other.known.iter().any(|known| known.met && is(self, &known.node))
+            // A copy was the other once.
+            || self.incarnations.iter().any(|incarnation| is(other, &incarnation.node))
     }
 }
 
@@ -161,8 +186,8 @@ pub trait Replica: Scan {
     async fn prepare(&mut self, shared: Arc<[Shared]>, tables: &[Table], create: bool) -> Result<Prepared>;
 
     /// Takes part: installs what capture needs, takes up the rules, and renews the incarnation where the file is not
-    /// as it was left.
-    async fn join(&mut self, membership: Membership) -> Result<Joined>;
+    /// as it was left, or as `peers` have known it.
+    async fn join(&mut self, membership: Membership, peers: &[Introduction]) -> Result<Joined>;
 
     /// Gives versions to the next rows of a table that have none: by content at first contact; as new writes where
     /// writes may have been missed. Goes on where it was, also after a crash.
@@ -182,6 +207,9 @@ pub trait Replica: Scan {
     /// Takes in versions and their progress in one transaction, under this run in the journal.
     /// `None` where the schema changed, and nothing was written.
     async fn merge(&mut self, versions: Versions, prefer: Option<Preference>, run: &str) -> Result<Option<Merged>>;
+
+    /// Everything that `peer` said it had was taken in, and its peers' before: it and they are met.
+    async fn met(&mut self, peer: &Introduction) -> Result<()>;
 
     /// Takes out everything that `join` put there but the rows; says what.
     async fn leave(&mut self) -> Result<Vec<String>>;

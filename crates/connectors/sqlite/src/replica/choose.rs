@@ -1,18 +1,19 @@
 //! What a person may do with a replica at rest: look at its conflicts, and settle them. And rules that changed.
 
 use super::ledger::Ledger;
-use super::{Member, READER, State, journal, key, seal};
+use super::show::Here;
+use super::{Member, READER, key, seal};
 use crate::capture;
 use crate::connection::Open;
 use crate::meta;
 use rusqlite::Connection;
 use std::sync::Arc;
-use tidewater_core::change::{Key, Row, Value};
-use tidewater_core::merge::{Kind as Collided, Shown, Stamp, Write};
-use tidewater_core::replica::{Choice, Entry, Membership, Selection, Shared};
+use tidewater_core::change::{Row, Value};
+use tidewater_core::merge::{Kind as Collided, Shown, Stamp, State, Write};
+use tidewater_core::replica::{Choice, Entry, Membership, Merged, Selection, Shared, Side};
 use tidewater_core::{Error, Kind, Result, code};
 
-impl State {
+impl super::State {
     /// The conflicts in the journal.
     pub(super) fn conflicts(&mut self, selection: &Selection) -> Result<Vec<Entry>> {
         let open = &self.open;
@@ -34,16 +35,15 @@ impl State {
         if self.member.is_none() {
             self.rejoin()?;
         }
-        if !self.seal_all()? {
-            return Err(Error::new(Kind::Unavailable, code::HALTED, "a table changed its schema meanwhile")
-                .meaning("Nothing was written.")
-                .remedy("Sync once, then try again."));
-        }
-        let changed = self.change(|open, c, member| {
+        let changed = self.sealed(|open, c, member| {
             let Some(entry) = member.entry_of(open, c, id)? else { return Err(unknown(&open.database.shown)) };
             member.choose(open, c, &entry, choice).map(Some)
         })?;
-        Ok(changed.unwrap_or(false))
+        changed.ok_or_else(|| {
+            Error::new(Kind::Unavailable, code::HALTED, "a table changed its schema meanwhile")
+                .meaning("Nothing was written.")
+                .remedy("Sync once, then try again.")
+        })
     }
 
     /// Takes part again with what it has, without anybody else.
@@ -58,9 +58,9 @@ impl State {
         })?;
         let shared = tables.into_iter().map(|table| Shared { view: table.view, policy: table.policy });
         let membership = Membership { endpoint, tables: shared.collect() };
-        let joined = self.join(&membership)?;
+        let joined = self.join(&membership, &[])?;
         for table in joined.unadopted {
-            while !self.adopt(table, 5_000)?.done {}
+            while !self.adopt(table, super::join::ADOPTED_MAX)?.done {}
         }
         Ok(())
     }
@@ -77,7 +77,6 @@ impl Member {
         let Some(stored) = seal::stored(c, tab, key).map_err(sqlite)? else {
             return Err(unknown(&open.database.shown));
         };
-        let there = stored.hash.is_some();
         let now_row = self.tables[table].row(c, key).map_err(sqlite)?;
         let content = content(entry, choice, now_row.as_ref())?;
         if content.as_ref().is_some_and(|row| !row.has(&self.tables[table].view.key, key)) {
@@ -86,76 +85,52 @@ impl Member {
         if entry.kind == Collided::Unique && !matches!(choice, Choice::Set(_)) {
             return Err(stands_aside(&entry.table));
         }
-        let row = if there { now_row.clone() } else { super::parked::row(c, tab, key).map_err(sqlite)? };
-        let state = self.decode(open, &stored, row.as_ref())?;
+        let aside = if stored.hash.is_none() { super::parked::row(c, tab, key).map_err(sqlite)? } else { None };
+        let state = self.decode(open, &stored, now_row.as_ref().or(aside.as_ref()))?;
         let shown: Shown = self.shown_as(table, &state, stored.hash);
-        let now = open.env.clock.now_ms();
-        let stamp = Stamp::next(u64::try_from(now).unwrap_or(0), state.stamp_max());
-        let write = Write { dot: self.ledger.next_dot(), stamp, content: content.clone() };
+        let wall = u64::try_from(open.env.clock.now_ms()).unwrap_or(0);
+        let stamp = Stamp::next(wall, state.stamp_max());
+        let write = Write { dot: self.ledger.take_dot(), stamp, content: content.clone() };
         let settled = state.resolve(write, &shown, &self.tables[table].rules);
-        let of = &self.tables[table];
-        let refused = match &content {
-            None if there => of.writer.delete(c, key).map(|_| None),
-            None => Ok(None),
-            Some(row) => of.put(c, row, there),
-        };
-        if let Some(why) = refused.map_err(sqlite)? {
-            return Err(Error::new(
-                Kind::Conflict,
-                code::ROW_HELD,
-                format!("{}: the row cannot be written: {why}", entry.table),
-            )
-            .meaning("Nothing was changed.")
-            .remedy("Choose other values with --set, or change what is in the way."));
+        let here = Here { hash: stored.hash, aside: aside.is_some(), disputed: true };
+        let showing = self.showing(table, key.clone(), settled, None, here);
+        self.show(open, c, showing, "", &mut Merged::default())?;
+        self.arrange(open, c)?;
+        match self.tables[table].row(c, key).map_err(sqlite)? == content {
+            true => Ok(content != now_row),
+            false => Err(in_the_way(&entry.table)),
         }
-        super::parked::forget(c, tab, key).map_err(sqlite)?;
-        self.store(c, table, key, content.as_ref(), None, &settled).map_err(sqlite)?;
-        journal::end(c, tab, key, None, now).map_err(sqlite)?;
-        self.tables[table].touched = true;
-        self.arrange(open, c, false, "")?;
-        Ok(content != now_row)
     }
 
-    /// Rows in conflict are shown as the rules say now, where those changed.
-    pub(super) fn show_by_new_rules(&mut self, open: &Open, c: &Connection) -> Result<()> {
-        let sqlite = |e| open.explain(e);
-        for table in 0..self.tables.len() {
-            let tab = self.tables[table].tab;
-            let keys: Vec<key::Read> = c
-                .prepare_cached(
-                    "SELECT DISTINCT key FROM _tidewater_conflict WHERE tab = ?1 AND ended IS NULL AND kind <> 'unique'",
-                )
-                .and_then(|mut s| s.query_map([tab], |row| row.get(0))?.collect())
-                .map_err(sqlite)?;
-            for key::Read(key) in keys {
-                self.show_again(open, c, table, &key)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn show_again(&mut self, open: &Open, c: &Connection, table: usize, key: &Key) -> Result<()> {
+    /// Rows in conflict are shown as the rules say now.
+    pub(super) fn show_by_new_rules(&mut self, open: &Open, c: &Connection, table: usize) -> Result<()> {
         let sqlite = |e| open.explain(e);
         let tab = self.tables[table].tab;
-        let Some(stored) = seal::stored(c, tab, key).map_err(sqlite)? else { return Ok(()) };
-        let now_row = self.tables[table].row(c, key).map_err(sqlite)?;
-        // Written since: sealing sees to it.
-        if stored.hash != now_row.as_ref().map(|row| row.hash().0) {
-            return Ok(());
+        let mut disputed = Vec::new();
+        {
+            let mut statement =
+                c.prepare("SELECT key, state FROM _tidewater_version WHERE tab = ?1").map_err(sqlite)?;
+            let mut rows = statement.query([tab]).map_err(sqlite)?;
+            while let Some(row) = rows.next().map_err(sqlite)? {
+                let bytes: Vec<u8> = row.get(1).map_err(sqlite)?;
+                if !State::is_settled(&bytes) {
+                    disputed.push(row.get::<_, key::Read>(0).map_err(sqlite)?.0);
+                }
+            }
         }
-        let state = self.decode(open, &stored, now_row.as_ref())?;
-        let shown = self.shown(table, &state);
-        let fallback = Shown::fallback(&state, &self.tables[table].rules).content;
-        if state.siblings().len() < 2 || shown.content == now_row || fallback == now_row {
-            return Ok(());
-        }
-        let of = &self.tables[table];
-        let refused = match &shown.content {
-            None => of.writer.delete(c, key).map(|_| None),
-            Some(row) => of.put(c, row, now_row.is_some()),
-        };
-        if refused.map_err(sqlite)?.is_none() {
-            self.store(c, table, key, shown.content.as_ref(), None, &state).map_err(sqlite)?;
+        for key in disputed {
+            let Some(stored) = seal::stored(c, tab, &key).map_err(sqlite)? else { continue };
+            let now_row = self.tables[table].row(c, &key).map_err(sqlite)?;
+            // Written since: sealing sees to it.
+            if stored.hash.is_some() && stored.hash != now_row.as_ref().map(|row| row.hash().0) {
+                continue;
+            }
+            let state = self.decode(open, &stored, now_row.as_ref())?;
+            let aside = stored.hash.is_none() && super::parked::row(c, tab, &key).map_err(sqlite)?.is_some();
+            let here = Here { hash: stored.hash, aside, disputed: true };
+            let via = stored.via;
+            let showing = self.showing(table, key, state, via, here);
+            self.show(open, c, showing, "", &mut Merged::default())?;
         }
         Ok(())
     }
@@ -180,7 +155,10 @@ fn content(entry: &Entry, choice: &Choice, now: Option<&Row>) -> Result<Option<R
             set(entry, row, values).map(Some)
         }
         Choice::Restore => {
-            let loser = entry.sides.iter().rev().find(|side| !side.won).or(entry.sides.first());
+            // What is not shown now, whoever won when the conflict was met.
+            let other = |side: &&Side| side.content.as_ref() != now;
+            let lost = entry.sides.iter().rev().find(|side| !side.won && other(side));
+            let loser = lost.or_else(|| entry.sides.iter().rev().find(other));
             let Some(loser) = loser else { return Ok(now.cloned()) };
             match (&loser.content, now) {
                 (Some(lost), Some(now)) if !entry.collided.is_empty() && entry.shown.is_some() => {
@@ -216,6 +194,12 @@ fn other_key(table: &str) -> Error {
     Error::new(Kind::Invalid, code::SCOPE, format!("the key of a row of {table} cannot be set"))
         .meaning("It would be another row. Nothing was changed.")
         .remedy("Set other columns; change the key with a statement of your own.")
+}
+
+fn in_the_way(table: &str) -> Error {
+    Error::new(Kind::Conflict, code::ROW_HELD, format!("{table}: the row cannot be written as chosen"))
+        .meaning("It breaks a constraint of the table, or another row has a unique value of it. Nothing was changed.")
+        .remedy("Choose other values with --set, or change what is in the way.")
 }
 
 fn unknown(shown: &str) -> Error {

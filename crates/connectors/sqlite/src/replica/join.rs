@@ -9,12 +9,11 @@ use crate::meta;
 use crate::own_ddl;
 use crate::schema;
 use rusqlite::{Connection, OptionalExtension};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidewater_core::capture::{Reader, Resumed};
 use tidewater_core::change::{Deletes, Identity, Mapping, Row, Value, View, ViewColumn};
 use tidewater_core::merge::{Node, Policy, Rules};
-use tidewater_core::replica::{Introduction, Joined, Membership};
+use tidewater_core::replica::{Introduction, Joined, Membership, TableSaid};
 use tidewater_core::{Error, Kind, Result, code};
 
 /// A mapping of a table to itself.
@@ -39,6 +38,22 @@ fn unpacked(bytes: &[u8]) -> Result<Vec<String>> {
     Ok(row.values().map(word).collect())
 }
 
+/// The word of the row's rule, out of rules as they are stored.
+pub(crate) fn rule_word(bytes: &[u8]) -> String {
+    unpacked(bytes).ok().and_then(|words| words.into_iter().next()).unwrap_or_default()
+}
+
+/// Rows adopted in one transaction, where nobody asks for a number.
+pub(super) const ADOPTED_MAX: usize = 5_000;
+
+fn hexadecimal(bytes: &[u8; 16]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hexadecimal(text: &str) -> Option<[u8; 16]> {
+    u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)
+}
+
 /// A random name for an incarnation.
 fn node(env: &tidewater_core::env::Env) -> Node {
     let mut bytes = [0; 16];
@@ -50,7 +65,7 @@ fn node(env: &tidewater_core::env::Env) -> Node {
 
 impl State {
     /// Takes part.
-    pub(super) fn join(&mut self, membership: &Membership) -> Result<Joined> {
+    pub(super) fn join(&mut self, membership: &Membership, peers: &[Introduction]) -> Result<Joined> {
         let mut witness = Witness::new(&self.open.database.canonical(), &self.open.database.shown);
         let open = &self.open;
         let (joined, member) = open.write(|c| {
@@ -60,8 +75,10 @@ impl State {
             if meta::make_replica(c, &open.identity).map_err(sqlite)? {
                 joined.installed.push("versions of rows, conflicts and their bookkeeping: tables _tidewater_…".into());
             }
-            let mut ledger = self.account(c, &witness, &membership.endpoint, &mut joined).map_err(sqlite)?;
-            self.share(c, membership)?;
+            // What we just made is no news to anybody; what others made is.
+            let before = own_ddl::known(c, before).map_err(sqlite)?;
+            let mut ledger = self.account(c, &witness, &membership.endpoint, peers, &mut joined).map_err(sqlite)?;
+            self.share(c, membership, &mut ledger, &mut joined)?;
             let tables = self.tables(c)?;
             let mappings: Arc<[Mapping]> = tables.iter().map(|table| mapping(&table.view)).collect();
             let reader = Reader { link: READER.into(), target: "other replicas".into(), target_identity: "".into() };
@@ -72,20 +89,17 @@ impl State {
             joined.installed.extend(start.installed);
             let lost = matches!(start.resumed, Resumed::Lost(_));
             for (at, table) in tables.iter().enumerate() {
-                let (phase, _) = table.phase(c).map_err(sqlite)?;
-                if phase != Phase::Adopting && (lost || start.void.contains(&at)) {
-                    table.enter(c, Phase::Rescanning, None).map_err(sqlite)?;
+                if lost || start.void.contains(&at) {
+                    self.void(c, table, &mut ledger, &mut joined).map_err(sqlite)?;
                 }
             }
             ledger.sealed = At::parse(&start.position).unwrap_or(ledger.sealed);
-            ledger.store(c).map_err(sqlite)?;
-            own_ddl::known(c, before).map_err(sqlite)?;
             let mut member = Member::new(ledger, following, tables, membership)?;
-            member.following.cookie = meta::cookie(c).map_err(sqlite)?;
-            member.show_by_new_rules(open, c)?;
+            member.ledger.store(c).map_err(sqlite)?;
             // What void tables are to the log is written down as a phase of theirs.
             capture::confirm_here(c, &mut member.following, &member.ledger.sealed.clone()).map_err(sqlite)?;
-            member.ledger.store(c).map_err(sqlite)?;
+            own_ddl::known(c, before).map_err(sqlite)?;
+            member.following.cookie = meta::cookie(c).map_err(sqlite)?;
             witness.note(member.ledger.node(), member.ledger.seq)?;
             for (place, table) in member.of.iter().enumerate() {
                 if member.tables[*table].phase(c).map_err(sqlite)?.0 != Phase::Whole {
@@ -96,8 +110,57 @@ impl State {
         })?;
         self.witness = Some(witness);
         self.member = Some(member);
+        self.made.clear();
         self.adopt_others()?;
         Ok(joined)
+    }
+
+    /// Rows of a table may have been written unseen: they are all looked at. A table that is empty although it had
+    /// rows was dropped, or made anew by somebody: that is no delete of all of them, and it is filled again.
+    fn void(
+        &self,
+        c: &Connection,
+        table: &SharedTable,
+        ledger: &mut Ledger,
+        joined: &mut Joined,
+    ) -> rusqlite::Result<()> {
+        let (phase, _) = table.phase(c)?;
+        let has = |sql: String| c.query_row(&sql, [], |row| row.get::<_, bool>(0));
+        let rows = has(format!("SELECT EXISTS (SELECT 1 FROM {})", crate::sql::quote(&table.view.table)))?;
+        let versions = has(format!(
+            "SELECT EXISTS (SELECT 1 FROM _tidewater_version WHERE tab = {} AND hash IS NOT NULL)",
+            table.tab
+        ))?;
+        if versions && !rows {
+            self.forget(c, table.tab, &table.view.table, ledger, joined)?;
+        } else if phase == Phase::Adopting {
+            table.enter(c, Phase::Adopting, None)?;
+        } else {
+            table.enter(c, Phase::Rescanning, None)?;
+        }
+        Ok(())
+    }
+
+    /// A table begins anew: everything known of its rows is asked for again, from everybody.
+    fn forget(
+        &self,
+        c: &Connection,
+        tab: i64,
+        name: &str,
+        ledger: &mut Ledger,
+        joined: &mut Joined,
+    ) -> rusqlite::Result<()> {
+        for of in ["_tidewater_version", "_tidewater_parked", "_tidewater_conflict"] {
+            c.execute(&format!("DELETE FROM {of} WHERE tab = ?1"), [tab])?;
+        }
+        c.execute("DELETE FROM _tidewater_heard", [])?;
+        c.execute("UPDATE _tidewater_shared SET phase = 'adopting', through = NULL WHERE tab = ?1", [tab])?;
+        ledger.count_anew(tab);
+        // Others leave out what came from the node that this one was.
+        let endpoint = ledger.endpoint().to_owned();
+        ledger.renew(node(&self.open.env), &endpoint);
+        joined.renewed = Some(format!("its table {name} was dropped, or made anew without rows, and is filled again"));
+        Ok(())
     }
 
     /// This replica's account, and whether it is still the one who wrote it.
@@ -106,26 +169,28 @@ impl State {
         c: &Connection,
         witness: &Witness,
         endpoint: &str,
+        peers: &[Introduction],
         joined: &mut Joined,
     ) -> rusqlite::Result<Ledger> {
         let env = &self.open.env;
         let Some(mut ledger) = Ledger::load(c)? else { return Ok(Ledger::new(node(env), endpoint)) };
         let why = if !witness.confirms(ledger.node(), ledger.seq) {
-            Some("it was copied, restored, or not closed properly")
+            Some("it was copied, restored, or not closed properly".to_owned())
         } else if ledger.endpoint() != endpoint {
-            Some("it has another name now")
+            Some("it has another name now".to_owned())
         } else {
-            None
+            // Before anything is sealed: what is sealed under a number that was used cannot be taken back.
+            peers.iter().find_map(|peer| ledger.contradicted(peer))
         };
-        if let Some(why) = why {
+        if why.is_some() {
             ledger.renew(node(env), endpoint);
-            joined.renewed = Some(why.to_owned());
+            joined.renewed = why;
         }
         Ok(ledger)
     }
 
     /// Notes the tables of this membership, and their rules.
-    fn share(&self, c: &Connection, membership: &Membership) -> Result<()> {
+    fn share(&self, c: &Connection, membership: &Membership, ledger: &mut Ledger, joined: &mut Joined) -> Result<()> {
         let sqlite = |e| self.open.explain(e);
         for shared in membership.tables.iter() {
             let name = &shared.view.table;
@@ -136,25 +201,38 @@ impl State {
             let name = &details.table.name;
             parked::rivals(&details, &shared.view).map_err(|why| unsupported(&self.open.database.shown, &why))?;
             let tab = meta::table_number(c, name, "").map_err(sqlite)?;
-            let columns: Vec<String> = shared.view.columns.iter().map(|column| column.name.clone()).collect();
-            let there: Option<Vec<u8>> = c
-                .query_row("SELECT columns FROM _tidewater_shared WHERE tab = ?1", [tab], |row| row.get(0))
+            let columns: Vec<String> = shared.view.columns.iter().map(|c| c.name.to_ascii_lowercase()).collect();
+            let rules = packed(&shared.policy.words());
+            let there: Option<(Vec<u8>, Vec<u8>, String)> = c
+                .query_row("SELECT columns, rules, rules_before FROM _tidewater_shared WHERE tab = ?1", [tab], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
                 .optional()
                 .map_err(sqlite)?;
-            match there {
-                None => c.execute(
-                    "INSERT INTO _tidewater_shared(tab, name, columns, rules, phase) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    (tab, name, packed(&columns), packed(&shared.policy.words()), Phase::Adopting.word()),
-                ),
-                Some(before) if before != packed(&columns) => {
-                    return Err(columns_changed(&self.open.database.shown, name));
-                }
-                Some(_) => c.execute(
-                    "UPDATE _tidewater_shared SET rules = ?2 WHERE tab = ?1",
-                    (tab, packed(&shared.policy.words())),
-                ),
+            let Some((columns_before, rules_before, history)) = there else {
+                c.execute(
+                    "INSERT INTO _tidewater_shared(tab, name, columns, rules, rules_before, reshow, phase, digest) \
+                     VALUES (?1, ?2, ?3, ?4, '', 0, ?5, zeroblob(16))",
+                    (tab, name, packed(&columns), rules, Phase::Adopting.word()),
+                )
+                .map_err(sqlite)?;
+                continue;
+            };
+            if columns_before != packed(&columns) {
+                return Err(columns_changed(&self.open.database.shown, name));
             }
-            .map_err(sqlite)?;
+            if rules_before != rules {
+                let old = Policy::from_words(&unpacked(&rules_before)?).unwrap_or_default();
+                let history = format!("{history} {}", hexadecimal(&old.hash()));
+                c.execute(
+                    "UPDATE _tidewater_shared SET rules = ?2, rules_before = ?3, reshow = 1 WHERE tab = ?1",
+                    (tab, rules, history.trim()),
+                )
+                .map_err(sqlite)?;
+            }
+            if self.made.iter().any(|made| made.eq_ignore_ascii_case(name)) {
+                self.forget(c, tab, name, ledger, joined).map_err(sqlite)?;
+            }
         }
         Ok(())
     }
@@ -204,12 +282,11 @@ impl State {
 
     /// Tables that are shared with others only, and may have been written unseen.
     fn adopt_others(&mut self) -> Result<()> {
-        const ROWS_MAX: usize = 5_000;
         let Some(member) = &self.member else { return Ok(()) };
         let others: Vec<usize> = (0..member.tables.len()).filter(|table| !member.of.contains(table)).collect();
         for table in others {
             while !self
-                .change(|open, c, member| member.adopt(open, c, table, ROWS_MAX).map(Some))?
+                .change(|open, c, member| member.adopt(open, c, table, ADOPTED_MAX).map(Some))?
                 .is_none_or(|a| a.done)
             {}
         }
@@ -221,33 +298,44 @@ impl State {
         let open = &self.open;
         open.read(|c| {
             let sqlite = |e| open.explain(e);
-            let nothing = || Introduction { incarnations: vec![], last: 0, known: vec![], rules: BTreeMap::new() };
+            let nothing = Introduction::default;
             if !meta::has_table(c, "_tidewater_replica").map_err(sqlite)? {
                 return Ok(nothing());
             }
             let Some(ledger) = Ledger::load(c).map_err(sqlite)? else { return Ok(nothing()) };
             let mut said = ledger.introduction();
             for known in &mut said.known {
-                known.heard = c
+                let (heard, met): (i64, bool) = c
                     .query_row(
-                        "SELECT coalesce(max(h.seq), 0) FROM _tidewater_heard h JOIN _tidewater_node n \
-                         ON n.number = h.node WHERE n.node = ?1",
+                        "SELECT (SELECT coalesce(max(seq), 0) FROM _tidewater_heard h WHERE h.node = n.number), met \
+                         FROM _tidewater_node n WHERE n.node = ?1",
                         [known.node.0],
-                        |row| row.get::<_, i64>(0),
+                        |row| Ok((row.get(0)?, row.get(1)?)),
                     )
-                    .map_err(sqlite)?
-                    .unsigned_abs();
+                    .map_err(sqlite)?;
+                (known.heard, known.met) = (heard.unsigned_abs(), met);
             }
-            let rules: Vec<(String, Vec<u8>)> = c
-                .prepare("SELECT name, rules FROM _tidewater_shared")
-                .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
-                .map_err(sqlite)?;
-            for (name, words) in rules {
-                let policy = Policy::from_words(&unpacked(&words)?).unwrap_or_default();
-                said.rules.insert(name, policy.hash());
-            }
+            self.say_tables(c, &ledger, &mut said)?;
+            said.parked = parked::count(c).map_err(sqlite)?;
             Ok(said)
         })
+    }
+
+    fn say_tables(&self, c: &Connection, ledger: &Ledger, said: &mut Introduction) -> Result<()> {
+        let sqlite = |e| self.open.explain(e);
+        let rows: Vec<(i64, String, Vec<u8>, String)> = c
+            .prepare("SELECT tab, name, rules, rules_before FROM _tidewater_shared")
+            .and_then(|mut s| {
+                s.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?.collect()
+            })
+            .map_err(sqlite)?;
+        for (tab, name, words, before) in rows {
+            let policy = Policy::from_words(&unpacked(&words)?).unwrap_or_default();
+            let rules_before = before.split(' ').filter_map(from_hexadecimal).collect();
+            let table = TableSaid { rules: policy.hash(), rules_before, digest: ledger.digest(tab) };
+            said.tables.insert(name.to_ascii_lowercase(), table);
+        }
+        Ok(())
     }
 
     /// Learns what a peer says; answers how far its queue was read.
@@ -280,7 +368,35 @@ impl State {
             }
             Ok(Some(0))
         })?;
-        heard.ok_or_else(|| Error::internal("what a peer said was not kept"))
+        heard.ok_or_else(|| {
+            Error::new(Kind::Unavailable, code::HALTED, "a table changed its schema meanwhile")
+                .meaning("Nothing was exchanged.")
+        })
+    }
+
+    /// A peer, and whom it has met, are met; and how far it read the queue here is noted, for those who ask.
+    pub(super) fn met(&mut self, peer: &Introduction) -> Result<()> {
+        let met = self.sealed(|open, c, member| {
+            let sqlite = |e| open.explain(e);
+            member.ledger.learn(peer);
+            member.ledger.store(c).map_err(sqlite)?;
+            let own = peer.incarnations.iter().map(|incarnation| incarnation.node);
+            let theirs = peer.known.iter().filter(|known| known.met).map(|known| known.node);
+            for node in own.chain(theirs) {
+                c.prepare_cached("UPDATE _tidewater_node SET met = 1 WHERE node = ?1 AND NOT met")
+                    .and_then(|mut s| s.execute([node.0]))
+                    .map_err(sqlite)?;
+            }
+            let here = member.ledger.node();
+            let read = peer.known.iter().find(|known| known.node == here).map_or(0, |known| known.heard);
+            if let Some(node) = peer.node() {
+                c.prepare_cached("UPDATE _tidewater_node SET confirmed = ?2 WHERE node = ?1")
+                    .and_then(|mut s| s.execute((node.0, i64::try_from(read).unwrap_or(i64::MAX))))
+                    .map_err(sqlite)?;
+            }
+            Ok(Some(()))
+        });
+        met.map(drop)
     }
 
     /// Takes out everything but the rows.

@@ -85,7 +85,7 @@ pub(super) fn end_one(c: &Connection, id: &[u8; 16], now_ms: i64) -> rusqlite::R
 /// The number of a row that stands aside: of its writes.
 pub(super) fn parked_id(table: &str, key: &Key, state: &State) -> [u8; 16] {
     let siblings = state.siblings().iter().map(|sibling| sibling.dot).collect();
-    Conflict { kind: Kind::Unique, collisions: vec![], open: false, siblings }.id(table, key)
+    Conflict { kind: Kind::Unique, collisions: vec![], open: false, siblings }.id(&format!("{PARKED} in {table}"), key)
 }
 
 /// One row of the table.
@@ -199,7 +199,7 @@ impl Member {
             State::decode(&raw.state, row.as_ref(), &node_of).map_err(|e| seal::damaged(&open.database.shown, &e))?;
         let shown = self.shown(table, &state);
         let collisions = shown.conflict.as_ref().map(|conflict| &conflict.collisions[..]).unwrap_or_default();
-        let kind = kind(&raw.kind);
+        let kind = self::kind(&raw.kind);
         let parked = kind == Kind::Unique;
         let collided = match parked {
             true => of.claimed.clone(),

@@ -6,6 +6,7 @@
 
 use crate::capture::At;
 use rusqlite::{Connection, OptionalExtension};
+use std::collections::BTreeMap;
 use tidewater_core::change::Position;
 use tidewater_core::merge::{Dot, Node, State, Vector};
 use tidewater_core::replica::{Incarnation, Introduction, Known};
@@ -32,6 +33,8 @@ pub(super) struct Ledger {
     pub(super) seq: u64,
     /// How far the log is sealed.
     pub(super) sealed: At,
+    /// By table: the sum of the hashes of its rows, and whether it changed.
+    digests: BTreeMap<i64, (u128, bool)>,
 }
 
 impl Ledger {
@@ -39,7 +42,7 @@ impl Ledger {
     pub(super) fn new(node: Node, endpoint: &str) -> Self {
         let own =
             Stored { node, number: 1, endpoint: endpoint.to_owned(), counter: 0, own_from: Some(0), changed: true };
-        Self { nodes: vec![own], own: 0, seq: 0, sealed: At { seq: 0, mark: String::new() } }
+        Self { nodes: vec![own], own: 0, seq: 0, sealed: At { seq: 0, mark: String::new() }, digests: BTreeMap::new() }
     }
 
     /// Reads it; `None` where this database never took part.
@@ -65,16 +68,27 @@ impl Ledger {
             .collect::<Result<_, _>>()?;
         let sealed = At::parse(&Position(position)).unwrap_or(At { seq: 0, mark: String::new() });
         let own = nodes.iter().position(|stored| stored.number == number);
-        Ok(own.map(|own| Self { nodes, own, seq: seq.unsigned_abs(), sealed }))
+        let digests = c
+            .prepare_cached("SELECT tab, digest FROM _tidewater_shared")?
+            .query_map([], |row| Ok((row.get(0)?, (u128::from_le_bytes(row.get(1)?), false))))?
+            .collect::<Result<_, _>>()?;
+        Ok(own.map(|own| Self { nodes, own, seq: seq.unsigned_abs(), sealed, digests }))
     }
 
     /// Whether the database still says what this account did when it was stored.
     pub(super) fn is_stored(&self, c: &Connection) -> rusqlite::Result<bool> {
-        let row: Option<(u32, i64)> = c
-            .prepare_cached("SELECT node, seq FROM _tidewater_replica")?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        let row: Option<(u32, i64, usize)> = c
+            .prepare_cached("SELECT node, seq, (SELECT count(*) FROM _tidewater_node) FROM _tidewater_replica")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        Ok(row == Some((self.nodes[self.own].number, i64::try_from(self.seq).unwrap_or(i64::MAX))))
+        let seq = i64::try_from(self.seq).unwrap_or(i64::MAX);
+        Ok(row == Some((self.nodes[self.own].number, seq, self.nodes.len())))
+    }
+
+    /// Whether this is the account of the same incarnation, later.
+    pub(super) fn continues(&self, before: &Self) -> bool {
+        self.nodes.iter().any(|stored| stored.own_from.is_some() && stored.node == before.node())
+            && self.seq >= before.seq
     }
 
     /// Writes down what changed.
@@ -83,7 +97,7 @@ impl Ledger {
         for stored in self.nodes.iter_mut().filter(|stored| stored.changed) {
             c.prepare_cached(
                 "INSERT INTO _tidewater_node(number, node, endpoint, counter, own_from) VALUES (?1, ?2, ?3, ?4, ?5) \
-                 ON CONFLICT (number) DO UPDATE SET endpoint = excluded.endpoint, counter = excluded.counter",
+                 ON CONFLICT (node) DO UPDATE SET endpoint = excluded.endpoint, counter = excluded.counter",
             )?
             .execute((
                 stored.number,
@@ -93,6 +107,11 @@ impl Ledger {
                 stored.own_from.map(number),
             ))?;
             stored.changed = false;
+        }
+        for (tab, (digest, changed)) in self.digests.iter_mut().filter(|(_, (_, changed))| *changed) {
+            c.prepare_cached("UPDATE _tidewater_shared SET digest = ?2 WHERE tab = ?1")?
+                .execute((tab, digest.to_le_bytes()))?;
+            *changed = false;
         }
         c.prepare_cached(
             "INSERT INTO _tidewater_replica(id, endpoint, node, seq, position) VALUES (1, ?1, ?2, ?3, ?4) \
@@ -106,6 +125,25 @@ impl Ledger {
             self.sealed.position().0,
         ))?;
         Ok(())
+    }
+
+    /// A row of a table is another one than before.
+    pub(super) fn count(&mut self, tab: i64, before: Option<u128>, now: Option<u128>) {
+        if before != now {
+            let (digest, changed) = self.digests.entry(tab).or_default();
+            *digest = digest.wrapping_sub(before.unwrap_or(0)).wrapping_add(now.unwrap_or(0));
+            *changed = true;
+        }
+    }
+
+    /// The sum of the hashes of a table's rows.
+    pub(super) fn digest(&self, tab: i64) -> u128 {
+        self.digests.get(&tab).map_or(0, |(digest, _)| *digest)
+    }
+
+    /// Forgets what a table summed up to.
+    pub(super) fn count_anew(&mut self, tab: i64) {
+        self.digests.insert(tab, (0, true));
     }
 
     /// The present incarnation.
@@ -180,8 +218,11 @@ impl Ledger {
             self.number_of(&known.node);
             let stored = self.nodes.iter_mut().find(|stored| stored.node == known.node);
             let Some(stored) = stored.filter(|stored| stored.own_from.is_none()) else { continue };
-            if stored.endpoint != known.endpoint || stored.counter < known.counter {
-                stored.endpoint.clone_from(&known.endpoint);
+            let named = !known.endpoint.is_empty() && stored.endpoint != known.endpoint;
+            if named || stored.counter < known.counter {
+                if named {
+                    stored.endpoint.clone_from(&known.endpoint);
+                }
                 stored.counter = stored.counter.max(known.counter);
                 stored.changed = true;
             }
@@ -211,8 +252,9 @@ impl Ledger {
             endpoint: stored.endpoint.clone(),
             counter: if stored.node == self.node() { self.seq } else { stored.counter },
             heard: 0,
+            met: false,
         });
-        Introduction { incarnations, last: self.seq, known: known.collect(), rules: std::collections::BTreeMap::new() }
+        Introduction { incarnations, last: self.seq, known: known.collect(), tables: BTreeMap::new(), parked: 0 }
     }
 
     /// Encodes a state under this account's numbers.

@@ -1,13 +1,14 @@
 //! A SQLite database as a replica: it accepts writes of its own, and takes in those of others.
 //!
 //! `join` makes it one, `seal` gives what other programs wrote a version, `queue` hands versions out, `take_in` joins
-//! those of others and writes the rows they show, `parked` keeps rows aside that cannot be shown, `journal` keeps what
+//! those of others, `show` writes the row of a state with its version, `parked` keeps rows aside that cannot be shown, `journal` keeps what
 //! collided, `ledger` counts, `witness` tells a copy from the original.
 //!
 //! Architecture invariants: a state is decoded only with the row sealed, in the same transaction; what uses a number
 //! notes it with the witness before its commit; every commit here survives a crash of the machine, so nothing leaves
 //! that could be lost.
 
+mod alike;
 mod choose;
 mod join;
 mod journal;
@@ -16,6 +17,7 @@ mod ledger;
 mod parked;
 mod queue;
 mod seal;
+mod show;
 mod take_in;
 mod witness;
 
@@ -25,6 +27,7 @@ use crate::connection::{Access, Database, Open};
 use crate::schema;
 use crate::worker::Worker;
 use async_trait::async_trait;
+pub(crate) use join::rule_word;
 use ledger::Ledger;
 use rusqlite::Connection;
 use seal::{Phase, Sealed};
@@ -44,6 +47,9 @@ use witness::Witness;
 
 /// As what sealing reads the log, and under what the engine's own writes are logged.
 pub(crate) const READER: &str = "both ways";
+
+/// So many times in a row somebody writes between sealing and reading, before it is left for another time.
+const READS_MAX: usize = 5;
 
 /// A table that is shared.
 #[derive(Debug, Clone)]
@@ -108,6 +114,22 @@ impl Member {
         Ok(Self { ledger, following, tables, of, scope, chained_at: None, pace, quiet_at: None })
     }
 
+    /// Another replica of this process, for another sync, may have used the same account meanwhile: then it goes on
+    /// from there. Anybody else was not this file.
+    fn take_up(&mut self, open: &Open, c: &Connection, witness: &Witness) -> Result<()> {
+        let sqlite = |e| open.explain(e);
+        if self.ledger.is_stored(c).map_err(sqlite)? {
+            return Ok(());
+        }
+        match Ledger::load(c).map_err(sqlite)? {
+            Some(now) if now.continues(&self.ledger) && witness.confirms(now.node(), now.seq) => {
+                self.ledger = now;
+                Ok(())
+            }
+            _ => Err(crate::capture::restored(&open.database.shown)),
+        }
+    }
+
     /// Where others read this database, too, what is written here is logged for them.
     fn chain(&mut self, open: &Open, c: &Connection) -> rusqlite::Result<()> {
         let sql = "SELECT EXISTS (SELECT 1 FROM _tidewater_reader WHERE link <> ?1)";
@@ -126,6 +148,8 @@ struct State {
     open: Open,
     member: Option<Member>,
     witness: Option<Witness>,
+    /// Tables that were made here, because they were missing.
+    made: Vec<String>,
 }
 
 impl State {
@@ -142,12 +166,12 @@ impl State {
         if !open.is_same_file() {
             return Err(crate::capture::restored(&open.database.shown));
         }
-        let before = member.ledger.clone();
+        let mut before = member.ledger.clone();
         let noted = |ledger: &Ledger| (ledger.node(), ledger.seq);
         let done = open.write_or_not(|c| {
-            if !member.ledger.is_stored(c).map_err(|e| open.explain(e))? {
-                return Err(crate::capture::restored(&open.database.shown));
-            }
+            member.take_up(open, c, witness)?;
+            before.clone_from(&member.ledger);
+            member.chain(open, c).map_err(|e| open.explain(e))?;
             let done = work(open, c, member)?;
             if done.is_some() {
                 member.ledger.store(c).map_err(|e| open.explain(e))?;
@@ -189,7 +213,9 @@ impl State {
             }
             let sealed = self.change(|open, c, member| {
                 let sealed = member.seal(open, c)?;
-                member.arrange(open, c, false, "")?;
+                if matches!(sealed, Sealed::All) {
+                    member.arrange(open, c)?;
+                }
                 Ok(Some(sealed))
             })?;
             match sealed {
@@ -205,37 +231,61 @@ impl State {
         }
     }
 
+    fn seal_anew(&mut self) -> Result<bool> {
+        if let Some(member) = &mut self.member {
+            member.quiet_at = None;
+        }
+        self.seal_all()
+    }
+
+    /// Runs `work` with nothing left to seal, in the same transaction. `None` where the schema changed.
+    fn sealed<T>(
+        &mut self,
+        work: impl FnOnce(&Open, &Connection, &mut Member) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        if !self.seal_all()? {
+            return Ok(None);
+        }
+        self.change(|open, c, member| match member.seal_to_end(open, c)? {
+            true => work(open, c, member),
+            false => Ok(None),
+        })
+    }
+
     fn versions(&mut self, peer: Node, after: u64, budget: Budget) -> Result<Option<Versions>> {
         if !self.seal_all()? {
             return Ok(None);
         }
-        let Some(member) = &self.member else { return Err(Error::internal("versions before join")) };
-        if after == member.ledger.seq {
-            let node = member.ledger.node();
-            return Ok(Some(Versions { versions: vec![], node, through: after, settled: true }));
+        for _ in 0..READS_MAX {
+            let (Some(member), Some(witness)) = (&mut self.member, &self.witness) else {
+                return Err(Error::internal("versions before join"));
+            };
+            if after == member.ledger.seq {
+                let node = member.ledger.node();
+                return Ok(Some(Versions { versions: vec![], node, through: after, settled: true }));
+            }
+            let open = &self.open;
+            let found = open.read(|c| {
+                member.take_up(open, c, witness)?;
+                member.queue(open, c, peer, after, budget)
+            })?;
+            match found {
+                Some(versions) => return Ok(Some(versions)),
+                // Somebody wrote between sealing and reading, or it was ourselves, for links that read this database.
+                None if self.seal_anew()? => {}
+                None => return Ok(None),
+            }
         }
-        self.open.read(|c| member.queue(&self.open, c, peer, after, budget)).map(Some)
+        let member = self.member.as_ref().ok_or_else(|| Error::internal("versions before join"))?;
+        let node = member.ledger.node();
+        Ok(Some(Versions { versions: vec![], node, through: after, settled: false }))
     }
 
     fn merge(&mut self, versions: Versions, prefer: Option<&Preference>, run: &str) -> Result<Option<Merged>> {
-        if !self.seal_all()? {
-            return Ok(None);
-        }
-        self.change(|open, c, member| {
-            // What was written since, before the lock was ours.
-            loop {
-                match member.seal(open, c)? {
-                    Sealed::All => break,
-                    Sealed::Some => {}
-                    Sealed::SchemaChanged => return Ok(None),
-                }
-            }
-            member.chain(open, c).map_err(|e| open.explain(e))?;
-            member.take_in(open, c, versions, prefer, run).map(Some)
-        })
+        self.sealed(|open, c, member| member.take_in(open, c, versions, prefer, run).map(Some))
     }
 
-    fn prepare(&self, shared: &[Shared], tables: &[Table], create: bool) -> Result<Prepared> {
+    fn prepare(&mut self, shared: &[Shared], tables: &[Table], create: bool) -> Result<Prepared> {
         let open = &self.open;
         let sqlite = |e| open.explain(e);
         let mappings: Vec<_> = shared.iter().map(|shared| join::mapping(&shared.view)).collect();
@@ -244,13 +294,22 @@ impl State {
         }
         let fit = |c: &Connection| {
             let before = crate::meta::cookie(c).map_err(sqlite)?;
-            let (prepared, _) = crate::create::fit(c, None, &mappings, tables, create).map_err(sqlite)?;
+            let (mut prepared, _) = crate::create::fit(c, None, &mappings, tables, create).map_err(sqlite)?;
             if create {
                 crate::own_ddl::known(c, before).map_err(sqlite)?;
             }
+            for (at, table) in tables.iter().enumerate() {
+                if let Some(why) = alike::differs(c, &shared[at], table).map_err(sqlite)? {
+                    prepared.unfit.entry(at).or_insert(why);
+                }
+            }
             Ok(prepared)
         };
-        if create { open.write(fit) } else { open.read(fit) }
+        let prepared = if create { open.write(fit) } else { open.read(fit) }?;
+        if create {
+            self.made.extend(prepared.created.iter().cloned());
+        }
+        Ok(prepared)
     }
 }
 
@@ -267,7 +326,7 @@ impl SqliteReplica {
         if access != Access::Read {
             open.flush_each(true)?;
         }
-        Ok(Self { worker: Worker::start("replica", State { open, member: None, witness: None })? })
+        Ok(Self { worker: Worker::start("replica", State { open, member: None, witness: None, made: vec![] })? })
     }
 
     /// The conflicts in its journal, the latest first.
@@ -332,8 +391,9 @@ impl Replica for SqliteReplica {
         self.worker.call(move |s| s.prepare(&shared, &tables, create)).await
     }
 
-    async fn join(&mut self, membership: Membership) -> Result<Joined> {
-        self.worker.call(move |s| s.join(&membership)).await
+    async fn join(&mut self, membership: Membership, peers: &[Introduction]) -> Result<Joined> {
+        let peers = peers.to_vec();
+        self.worker.call(move |s| s.join(&membership, &peers)).await
     }
 
     async fn adopt(&mut self, table: usize, rows_max: usize) -> Result<Adopted> {
@@ -356,6 +416,11 @@ impl Replica for SqliteReplica {
     async fn merge(&mut self, versions: Versions, prefer: Option<Preference>, run: &str) -> Result<Option<Merged>> {
         let run = run.to_owned();
         self.worker.call(move |s| s.merge(versions, prefer.as_ref(), &run)).await
+    }
+
+    async fn met(&mut self, peer: &Introduction) -> Result<()> {
+        let peer = peer.clone();
+        self.worker.call(move |s| s.met(&peer)).await
     }
 
     async fn leave(&mut self) -> Result<Vec<String>> {

@@ -2,21 +2,24 @@
 //!
 //! Which of the rows that claim a value is shown follows from their states alone, so that all replicas show the same:
 //! rows are taken in the order of their claims, the earliest first, and one is shown if no row shown before it stands
-//! in its way. A claim is the time at which the unique columns (or the row) were written, and the key. That is the one
-//! arrangement in which every row that stands aside has a row in its way that claimed earlier, so it is enough to mend
-//! what is not so ([`Member::arrange`]). A row that stands aside is kept whole, is no delete, and comes back when its
-//! place is free.
+//! in its way. A claim is the time at which the unique columns were written, and the key; only the key where the rules
+//! do not look at columns, so that no later write of either row changes who is shown. That is the one arrangement in
+//! which every row that stands aside has a row in its way that claimed earlier, so it is enough to mend what is not so
+//! ([`Member::arrange`]). A row that breaks a constraint by itself claims nothing. A row that stands aside is kept
+//! whole, is no delete, and comes back when its place is free.
+//!
+//! Architecture invariant: rows are arranged only when the log is sealed to its end, in the same transaction.
 
+use super::show::Refused;
 use super::{Member, SharedTable, journal, key, seal};
 use crate::connection::Open;
-use crate::scan::One;
 use crate::schema::Details;
 use crate::sql::{list, quote};
 use crate::types::bind;
 use rusqlite::{Connection, OptionalExtension};
-use tidewater_core::Result;
 use tidewater_core::change::{Key, Row, RowBuilder, View};
 use tidewater_core::merge::{Shown, Stamp, State};
+use tidewater_core::{Error, Kind, Result, code};
 
 /// Finds the rows that stand in the way of a row, by one unique index.
 #[derive(Debug, Clone)]
@@ -58,6 +61,8 @@ type Claim = (Stamp, Key);
 struct Aside {
     key: Key,
     row: Row,
+    /// It breaks a constraint by itself.
+    unfit: bool,
     claim: Claim,
     state: State,
 }
@@ -88,20 +93,18 @@ fn any(c: &Connection, tab: i64) -> rusqlite::Result<bool> {
         .query_row([tab], |row| row.get(0))
 }
 
-fn keep(c: &Connection, tab: i64, key: &Key, row: &Row, reason: &str) -> rusqlite::Result<()> {
+/// A row stands aside, at least until everything else of its batch is written.
+pub(super) fn keep(c: &Connection, tab: i64, key: &Key, row: &Row, why: &Refused) -> rusqlite::Result<()> {
+    let (unfit, reason) = match why {
+        Refused::Taken(reason) => (false, reason),
+        Refused::Unfit(reason) => (true, reason),
+    };
     c.prepare_cached(
-        "INSERT INTO _tidewater_parked(tab, key, row, reason) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (tab, key) DO UPDATE SET row = excluded.row, reason = excluded.reason",
+        "INSERT INTO _tidewater_parked(tab, key, row, unfit, reason) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (tab, key) DO UPDATE SET row = excluded.row, unfit = excluded.unfit, reason = excluded.reason",
     )?
-    .execute((tab, key::Stored(key), row.as_bytes(), reason))
+    .execute((tab, key::Stored(key), row.as_bytes(), unfit, reason))
     .map(drop)
-}
-
-/// The row in the user's table is another one than the version said: shown now, or not.
-fn set_hash(c: &Connection, tab: i64, key: &Key, row: Option<&Row>) -> rusqlite::Result<()> {
-    c.prepare_cached("UPDATE _tidewater_version SET hash = ?3 WHERE tab = ?1 AND key = ?2")?
-        .execute((tab, key::Stored(key), row.map(|row| row.hash().0.to_le_bytes())))
-        .map(drop)
 }
 
 impl SharedTable {
@@ -127,52 +130,34 @@ impl SharedTable {
         Ok(keys)
     }
 
-    fn claim(&self, key: &Key, state: &State, shown: &Shown) -> Claim {
-        let by_column = self.claimed.iter().filter_map(|column| shown.origins.get(*column)).map(|o| o.stamp).max();
-        let whole = || shown.sources.iter().filter_map(|at| state.siblings().get(*at)).map(|s| s.stamp).max();
-        (by_column.or_else(whole).unwrap_or(Stamp::GENESIS), key.clone())
+    fn claim(&self, key: &Key, shown: &Shown) -> Claim {
+        let stamps = self.claimed.iter().filter_map(|column| shown.origins.get(*column)).map(|origin| origin.stamp);
+        (stamps.max().unwrap_or(Stamp::GENESIS), key.clone())
     }
 }
 
 impl Member {
-    /// A row cannot be shown: it stands aside, at least until everything else of its batch is written.
-    pub(super) fn put_aside(
-        &mut self,
-        c: &Connection,
-        table: usize,
-        key: &Key,
-        row: &Row,
-        reason: &str,
-    ) -> rusqlite::Result<()> {
-        let of = &mut self.tables[table];
-        of.touched = true;
-        keep(c, of.tab, key, row, reason)
-    }
-
     /// Brings every table that was written to where each row that stands aside has an earlier one in its way.
-    /// `settled`: this is no passing state of a batch, and who stands aside now enters the journal.
-    pub(super) fn arrange(&mut self, open: &Open, c: &Connection, settled: bool, run: &str) -> Result<()> {
+    pub(super) fn arrange(&mut self, open: &Open, c: &Connection) -> Result<()> {
         for table in 0..self.tables.len() {
-            let of = &self.tables[table];
-            if (of.touched || settled) && any(c, of.tab).map_err(|e| open.explain(e))? {
-                while self.arrange_once(open, c, table)? {}
-                if settled {
-                    self.enter_parked(open, c, table, run)?;
-                }
+            if std::mem::take(&mut self.tables[table].touched) {
+                while any(c, self.tables[table].tab).map_err(|e| open.explain(e))?
+                    && self.arrange_once(open, c, table)?
+                {}
             }
-            self.tables[table].touched = false;
         }
         Ok(())
     }
 
-    /// Shows the first row that stands aside without a reason. Says whether there was one.
+    /// Looks once at every row that stands aside, the earliest first. Says whether any is shown now.
     fn arrange_once(&mut self, open: &Open, c: &Connection, table: usize) -> Result<bool> {
         let sqlite = |e| open.explain(e);
         let mut aside = self.aside(open, c, table)?;
+        aside.retain(|one| !one.unfit);
         aside.sort_by(|one, other| one.claim.cmp(&other.claim));
-        let of = self.tables[table].clone();
+        let mut shown = false;
         for one in aside {
-            let rivals = of.in_the_way(c, &one.key, &one.row).map_err(sqlite)?;
+            let rivals = self.tables[table].in_the_way(c, &one.key, &one.row).map_err(sqlite)?;
             let mut later = Vec::new();
             for rival in &rivals {
                 let (row, claim) = self.rival(open, c, table, rival)?;
@@ -181,51 +166,66 @@ impl Member {
                 }
             }
             if later.len() < rivals.len() {
-                let reason = format!("{} has a unique value of it", rivals[0]);
-                keep(c, of.tab, &one.key, &one.row, &reason).map_err(sqlite)?;
                 continue;
             }
+            c.execute_batch("SAVEPOINT place").map_err(sqlite)?;
+            for (rival, _) in &later {
+                self.tables[table].writer.delete(c, rival).map_err(sqlite)?;
+            }
+            let refused = self.tables[table].put(c, &one.row, false).map_err(sqlite)?;
+            if let Some(why) = refused {
+                // It cannot be shown whoever makes room: the schema is another one than when it was set aside.
+                c.execute_batch("ROLLBACK TO place; RELEASE place").map_err(sqlite)?;
+                keep(c, self.tables[table].tab, &one.key, &one.row, &Refused::Unfit(why.said())).map_err(sqlite)?;
+                continue;
+            }
+            c.execute_batch("RELEASE place").map_err(sqlite)?;
             for (rival, row) in &later {
-                of.writer.delete(c, rival).map_err(sqlite)?;
-                set_hash(c, of.tab, rival, None).map_err(sqlite)?;
-                keep(c, of.tab, rival, row, "another row claimed a unique value of it earlier").map_err(sqlite)?;
+                let why = Refused::Taken("another row claimed a unique value of it earlier".to_owned());
+                keep(c, self.tables[table].tab, rival, row, &why).map_err(sqlite)?;
+                self.now_shown(c, table, rival, Some(row), None).map_err(sqlite)?;
             }
-            match of.writer.insert(c, &one.row) {
-                Ok(()) => {
-                    forget(c, of.tab, &one.key).map_err(sqlite)?;
-                    set_hash(c, of.tab, &one.key, Some(&one.row)).map_err(sqlite)?;
-                    let now = open.env.clock.now_ms();
-                    let id = journal::parked_id(&of.view.table, &one.key, &one.state);
-                    journal::end_one(c, &id, now).map_err(sqlite)?;
-                    return Ok(true);
-                }
-                Err(error) if crate::error::is_rows_fault(&error) => {
-                    keep(c, of.tab, &one.key, &one.row, &crate::error::said(&error)).map_err(sqlite)?;
-                    if !later.is_empty() {
-                        return Ok(true);
-                    }
-                }
-                Err(error) => return Err(sqlite(error)),
-            }
+            forget(c, self.tables[table].tab, &one.key).map_err(sqlite)?;
+            self.now_shown(c, table, &one.key, None, Some(&one.row)).map_err(sqlite)?;
+            let id = journal::parked_id(&self.tables[table].view.table, &one.key, &one.state);
+            journal::end_one(c, &id, open.env.clock.now_ms()).map_err(sqlite)?;
+            shown = true;
         }
-        Ok(false)
+        Ok(shown)
+    }
+
+    /// The row in the user's table is another one than the version said: shown now, or not.
+    fn now_shown(
+        &mut self,
+        c: &Connection,
+        table: usize,
+        key: &Key,
+        before: Option<&Row>,
+        row: Option<&Row>,
+    ) -> rusqlite::Result<()> {
+        let tab = self.tables[table].tab;
+        let hash = row.map(|row| row.hash().0);
+        self.ledger.count(tab, before.map(|row| row.hash().0), hash);
+        c.prepare_cached("UPDATE _tidewater_version SET hash = ?3 WHERE tab = ?1 AND key = ?2")?
+            .execute((tab, key::Stored(key), hash.map(u128::to_le_bytes)))
+            .map(drop)
     }
 
     /// The rows of a table that stand aside, with their claims.
     fn aside(&self, open: &Open, c: &Connection, table: usize) -> Result<Vec<Aside>> {
         let sqlite = |e| open.explain(e);
         let of = &self.tables[table];
-        let parked: Vec<(key::Read, Vec<u8>)> = c
-            .prepare_cached("SELECT key, row FROM _tidewater_parked WHERE tab = ?1")
-            .and_then(|mut s| s.query_map([of.tab], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+        let parked: Vec<(key::Read, Vec<u8>, bool)> = c
+            .prepare_cached("SELECT key, row, unfit FROM _tidewater_parked WHERE tab = ?1")
+            .and_then(|mut s| s.query_map([of.tab], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect())
             .map_err(sqlite)?;
         let mut aside = Vec::new();
-        for (key::Read(key), row) in parked {
+        for (key::Read(key), row, unfit) in parked {
             let row = crate::ledger::key(&row)?;
             let Some(stored) = seal::stored(c, of.tab, &key).map_err(sqlite)? else { continue };
             let state = self.decode(open, &stored, Some(&row))?;
-            let claim = of.claim(&key, &state, &self.shown(table, &state));
-            aside.push(Aside { key, row, claim, state });
+            let claim = of.claim(&key, &self.shown(table, &state));
+            aside.push(Aside { key, row, unfit, claim, state });
         }
         Ok(aside)
     }
@@ -234,33 +234,47 @@ impl Member {
     fn rival(&self, open: &Open, c: &Connection, table: usize, key: &Key) -> Result<(Row, Claim)> {
         let sqlite = |e| open.explain(e);
         let of = &self.tables[table];
-        let row = One::new(c, &of.view).and_then(|mut one| one.get(key)).map_err(sqlite)?.unwrap_or_default();
-        let Some(stored) = seal::stored(c, of.tab, key).map_err(sqlite)? else {
-            return Ok((row, (Stamp::GENESIS, key.clone())));
-        };
+        let (row, stored) = (of.row(c, key).map_err(sqlite)?, seal::stored(c, of.tab, key).map_err(sqlite)?);
+        let (Some(row), Some(stored)) = (row, stored) else { return Err(unsealed(&of.view.table)) };
+        if stored.hash != Some(row.hash().0) {
+            return Err(unsealed(&of.view.table));
+        }
         let state = self.decode(open, &stored, Some(&row))?;
-        let shown = self.shown_as(table, &state, stored.hash);
-        Ok((row, of.claim(key, &state, &shown)))
+        let claim = of.claim(key, &self.shown(table, &state));
+        Ok((row, claim))
     }
 
     /// Who stands aside now is in the journal.
-    fn enter_parked(&mut self, open: &Open, c: &Connection, table: usize, run: &str) -> Result<()> {
-        for one in self.aside(open, c, table)? {
-            let of = &self.tables[table];
-            let entry = journal::New {
-                id: journal::parked_id(&of.view.table, &one.key, &one.state),
-                tab: of.tab,
-                key: &one.key,
-                kind: journal::PARKED,
-                rule: "first-writer".to_owned(),
-                open: false,
-                state: self.ledger.encode(&one.state, &of.rules),
-                shown: Some(&one.row),
-                at_ms: open.env.clock.now_ms(),
-                run,
-            };
-            journal::enter(c, &entry).map_err(|e| open.explain(e))?;
+    pub(super) fn enter_parked(&mut self, open: &Open, c: &Connection, run: &str) -> Result<()> {
+        for table in 0..self.tables.len() {
+            if !any(c, self.tables[table].tab).map_err(|e| open.explain(e))? {
+                continue;
+            }
+            for one in self.aside(open, c, table)? {
+                let of = &self.tables[table];
+                let entry = journal::New {
+                    id: journal::parked_id(&of.view.table, &one.key, &one.state),
+                    tab: of.tab,
+                    key: &one.key,
+                    kind: journal::PARKED,
+                    rule: "first-writer".to_owned(),
+                    open: false,
+                    state: self.ledger.encode(&one.state, &of.rules),
+                    shown: Some(&one.row),
+                    at_ms: open.env.clock.now_ms(),
+                    run,
+                };
+                journal::enter(c, &entry).map_err(|e| open.explain(e))?;
+            }
         }
         Ok(())
     }
+}
+
+/// A row in the way was written past the log.
+pub(super) fn unsealed(table: &str) -> Error {
+    let what = format!("a row of {table} is not as it was sealed, although the log is");
+    Error::new(Kind::Lost, code::POSITION_LOST, what)
+        .meaning("It was written in a way that fires no triggers. Nothing was changed.")
+        .remedy("Nothing to do: the table is looked at as a whole.")
 }

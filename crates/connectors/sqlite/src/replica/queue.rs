@@ -18,7 +18,8 @@ use super::seal::Stored;
 const LOOKED_AT: usize = 8;
 
 impl Member {
-    /// The versions after a number that did not come from exactly this peer.
+    /// The versions after a number that did not come from exactly this peer; `None` where the log is not sealed to its
+    /// end.
     pub(super) fn queue(
         &self,
         open: &Open,
@@ -26,8 +27,11 @@ impl Member {
         peer: Node,
         after: u64,
         budget: Budget,
-    ) -> Result<Versions> {
+    ) -> Result<Option<Versions>> {
         let sqlite = |e| open.explain(e);
+        if Ends::of(c).map_err(sqlite)?.last != self.ledger.sealed.seq {
+            return Ok(None);
+        }
         let mut statement = c
             .prepare_cached(
                 "SELECT seq, tab, key, hash, via, state FROM _tidewater_version INDEXED BY _tidewater_version_seq \
@@ -37,17 +41,16 @@ impl Member {
         let mut rows = statement.query([i64::try_from(after).unwrap_or(i64::MAX)]).map_err(sqlite)?;
         let mut found = Versions { versions: vec![], node: self.ledger.node(), through: after, settled: false };
         let mut contents = Contents { c, member: self, open: HashMap::new() };
-        let (mut bytes, mut looked_at, mut passed_over) = (0, 0, false);
+        let (mut bytes, mut looked_at) = (0, 0);
         loop {
             let Some(row) = rows.next().map_err(sqlite)? else {
                 found.through = self.ledger.seq.max(after);
-                let sealed = Ends::of(c).map_err(sqlite)?.last == self.ledger.sealed.seq;
-                found.settled = sealed && !passed_over;
-                return Ok(found);
+                found.settled = true;
+                return Ok(Some(found));
             };
             let full = found.versions.len() >= budget.rows_max || looked_at >= budget.rows_max * LOOKED_AT;
             if full || bytes >= budget.bytes_max {
-                return Ok(found);
+                return Ok(Some(found));
             }
             looked_at += 1;
             let (seq, table, key, stored) = self.read(row).map_err(sqlite)?;
@@ -57,9 +60,7 @@ impl Member {
             let table = self.of[place];
             let content = contents.of(table, &key, &stored).map_err(sqlite)?;
             if stored.hash != content.shown.then(|| content.row.as_ref().map(|row| row.hash().0)).flatten() {
-                // Written since it was sealed: it comes again, under a later number.
-                passed_over = true;
-                continue;
+                return Err(parked::unsealed(&self.tables[table].view.table));
             }
             bytes += stored.bytes.len() + content.row.as_ref().map_or(0, |row| row.as_bytes().len());
             let state = self.decode(open, &stored, content.row.as_ref())?;

@@ -4,14 +4,15 @@
 //! A row whose hash is the one stored was not written: an update that changes nothing makes no version, and reading a
 //! log entry twice is harmless.
 
-use super::{Member, SharedTable, key};
+use super::show::Here;
+use super::{Member, SharedTable, key, parked};
 use crate::connection::Open;
 use crate::read::Look;
 use crate::scan::{self, One};
 use rusqlite::{Connection, OptionalExtension};
 use tidewater_core::change::{Change, Key, Op, Row};
-use tidewater_core::merge::{Shown, Stamp, State, Write};
-use tidewater_core::replica::Adopted;
+use tidewater_core::merge::{Joined, Shown, Stamp, State, Write};
+use tidewater_core::replica::{Adopted, Merged};
 use tidewater_core::transport::{Budget, Pace};
 use tidewater_core::{Error, Kind, Result, code};
 
@@ -80,16 +81,19 @@ pub(super) fn stored(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<Op
 }
 
 impl Member {
-    /// Writes a version under the next number.
+    /// Writes a version under the next number. `before` is the hash of the row that was shown, `row` what is now.
     pub(super) fn store(
         &mut self,
         c: &Connection,
         table: usize,
         key: &Key,
+        before: Option<u128>,
         row: Option<&Row>,
         via: Option<u32>,
         state: &State,
     ) -> rusqlite::Result<()> {
+        let hash = row.map(|row| row.hash().0);
+        self.ledger.count(self.tables[table].tab, before, hash);
         let bytes = self.ledger.encode(state, &self.tables[table].rules);
         let seq = i64::try_from(self.ledger.advance()).unwrap_or(i64::MAX);
         c.prepare_cached(
@@ -97,14 +101,7 @@ impl Member {
              ON CONFLICT (tab, key) DO UPDATE SET seq = excluded.seq, via = excluded.via, hash = excluded.hash, \
              state = excluded.state",
         )?
-        .execute((
-            self.tables[table].tab,
-            key::Stored(key),
-            seq,
-            via,
-            row.map(|row| row.hash().0.to_le_bytes()),
-            bytes,
-        ))?;
+        .execute((self.tables[table].tab, key::Stored(key), seq, via, hash.map(u128::to_le_bytes), bytes))?;
         Ok(())
     }
 
@@ -164,6 +161,28 @@ impl Member {
         Ok(if found.settled { Sealed::All } else { Sealed::Some })
     }
 
+    /// Seals what is left of the log, and sees to the rows that stand aside. False where the schema changed.
+    pub(super) fn seal_to_end(&mut self, open: &Open, c: &Connection) -> Result<bool> {
+        loop {
+            match self.seal(open, c)? {
+                Sealed::All => break,
+                Sealed::Some => {}
+                Sealed::SchemaChanged => return Ok(false),
+            }
+        }
+        let changed: Vec<i64> = c
+            .prepare_cached("SELECT tab FROM _tidewater_shared WHERE reshow")
+            .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+            .map_err(|e| open.explain(e))?;
+        for tab in changed {
+            if let Some(table) = self.tables.iter().position(|of| of.tab == tab) {
+                self.show_by_new_rules(open, c, table)?;
+            }
+            c.execute("UPDATE _tidewater_shared SET reshow = 0 WHERE tab = ?1", [tab]).map_err(|e| open.explain(e))?;
+        }
+        self.arrange(open, c).map(|()| true)
+    }
+
     /// Seals one row as it stands now, if it was written.
     pub(super) fn seal_one(
         &mut self,
@@ -180,28 +199,62 @@ impl Member {
         if stored.as_ref().and_then(|stored| stored.hash) == row.map(|row| row.hash().0) {
             return Ok(());
         }
-        let (before, shown) = match &stored {
-            None => (State::default(), Shown::default()),
-            Some(stored) => {
-                let aside = if stored.hash.is_none() { super::parked::row(c, tab, key).map_err(sqlite)? } else { None };
-                let state = self.decode(open, stored, aside.as_ref().or(row))?;
-                if aside.is_some() {
-                    super::parked::forget(c, tab, key).map_err(sqlite)?;
-                }
-                let shown = self.shown_as(table, &state, stored.hash);
-                (state, shown)
-            }
+        let Some(stored) = stored else {
+            let state = self.written(State::default(), &Shown::default(), table, row, written_ms);
+            return self.store(c, table, key, None, row, None, &state).map_err(sqlite);
         };
-        let wall = u64::try_from(written_ms).unwrap_or(0);
-        let stamp = Stamp::next(wall, before.stamp_max());
-        let write = Write { dot: self.ledger.next_dot(), stamp, content: row.cloned() };
-        let state = before.write(write, &shown, &self.tables[table].rules);
-        self.store(c, table, key, row, None, &state).map_err(sqlite)?;
-        if before.siblings().len() > 1 {
+        if stored.hash.is_none()
+            && let Some(aside) = parked::row(c, tab, key).map_err(sqlite)?
+        {
+            return self.seal_over_aside(open, c, (table, key), &stored, &aside, row, written_ms);
+        }
+        let before = self.decode(open, &stored, row)?;
+        let shown = self.shown_as(table, &before, stored.hash);
+        let disputed = before.siblings().len() > 1;
+        let state = self.written(before, &shown, table, row, written_ms);
+        self.store(c, table, key, stored.hash, row, None, &state).map_err(sqlite)?;
+        if disputed {
             super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
         }
         self.tables[table].touched = true;
         Ok(())
+    }
+
+    /// The state after a write of this node.
+    fn written(&self, before: State, shown: &Shown, table: usize, row: Option<&Row>, written_ms: i64) -> State {
+        let stamp = Stamp::next(u64::try_from(written_ms).unwrap_or(0), before.stamp_max());
+        let write = Write { dot: self.ledger.next_dot(), stamp, content: row.cloned() };
+        before.write(write, shown, &self.tables[table].rules)
+    }
+
+    /// Somebody wrote a row under the key of one that stands aside, and so was not there to be seen: the two are
+    /// concurrent.
+    #[expect(clippy::too_many_arguments, reason = "a row, what is stored of it, and what became of it")]
+    fn seal_over_aside(
+        &mut self,
+        open: &Open,
+        c: &Connection,
+        (table, key): (usize, &Key),
+        stored: &Stored,
+        aside: &Row,
+        row: Option<&Row>,
+        written_ms: i64,
+    ) -> Result<()> {
+        let before = self.decode(open, stored, Some(aside))?;
+        let wall = u64::try_from(written_ms).unwrap_or(0);
+        let stamp = Stamp::next(wall, before.stamp_max());
+        let write = Write { dot: self.ledger.take_dot(), stamp, content: row.cloned() };
+        let ours = State::default().write(write, &Shown::default(), &self.tables[table].rules);
+        let state = match State::join(&before, &ours) {
+            Joined::Same | Joined::Left => before,
+            Joined::Right => ours,
+            Joined::New(state) => state,
+        };
+        // The row in the table is the new one, under whose hash nothing is stored yet.
+        let here = Here { hash: row.map(|row| row.hash().0), aside: true, disputed: true };
+        self.ledger.count(self.tables[table].tab, None, here.hash);
+        let showing = self.showing(table, key.clone(), state, None, here);
+        self.show(open, c, showing, "", &mut Merged::default())
     }
 
     /// Gives versions to the next rows of a table.
@@ -211,7 +264,7 @@ impl Member {
         let budget = Budget { rows_max, bytes_max: Pace::BYTES_MAX };
         let (rows, next) = match phase {
             Phase::Whole => return Ok(Adopted { rows: 0, done: true }),
-            Phase::Sweeping => self.sweep(open, c, table, through, rows_max)?,
+            Phase::Sweeping => (0, self.sweep(open, c, table, through, rows_max)?),
             Phase::Adopting | Phase::Rescanning => {
                 let view = self.tables[table].view.clone();
                 let after = through.map(|bytes| crate::ledger::key(&bytes)).transpose()?;
@@ -221,8 +274,8 @@ impl Member {
                 }
                 let next = match (&chunk.through, phase) {
                     (Some(key), _) => (phase, Some(key.as_bytes().to_vec())),
-                    (None, Phase::Rescanning) => (Phase::Sweeping, None),
-                    (None, _) => (Phase::Whole, None),
+                    // Rows may have gone since they were given versions.
+                    (None, _) => (Phase::Sweeping, None),
                 };
                 (chunk.rows.len(), next)
             }
@@ -236,7 +289,7 @@ impl Member {
         let key = row.pick(&self.tables[table].view.key);
         if phase == Phase::Adopting && stored(c, self.tables[table].tab, &key).map_err(sqlite)?.is_none() {
             let state = State::genesis(&key, row.clone(), Stamp::GENESIS);
-            return self.store(c, table, &key, Some(row), None, &state).map_err(sqlite);
+            return self.store(c, table, &key, None, Some(row), None, &state).map_err(sqlite);
         }
         self.seal_one(open, c, table, &key, Some(row), open.env.clock.now_ms())
     }
@@ -249,15 +302,16 @@ impl Member {
         table: usize,
         through: Option<Vec<u8>>,
         rows_max: usize,
-    ) -> Result<(usize, (Phase, Option<Vec<u8>>))> {
+    ) -> Result<(Phase, Option<Vec<u8>>)> {
         let sqlite = |e| open.explain(e);
         let SharedTable { tab, view, .. } = self.tables[table].clone();
         let after = through.map(|bytes| crate::ledger::key(&bytes)).transpose()?;
+        let beyond = if after.is_some() { "key > ?2" } else { "?2 IS NULL" };
         let keys: Vec<Key> = c
-            .prepare_cached(
-                "SELECT key FROM _tidewater_version WHERE tab = ?1 AND (?2 IS NULL OR key > ?2) AND hash IS NOT NULL \
-                 ORDER BY key LIMIT ?3",
-            )
+            .prepare_cached(&format!(
+                "SELECT key FROM _tidewater_version WHERE tab = ?1 AND {beyond} AND hash IS NOT NULL \
+                 ORDER BY key LIMIT ?3"
+            ))
             .and_then(|mut s| {
                 let after = after.as_ref().map(key::Stored);
                 s.query_map((tab, after, rows_max), |row| row.get::<_, key::Read>(0).map(|key| key.0))?.collect()
@@ -278,6 +332,6 @@ impl Member {
         }
         let full = keys.len() == rows_max;
         let last = keys.last().filter(|_| full).map(|key| key.as_bytes().to_vec());
-        Ok((keys.len(), if full { (Phase::Sweeping, last) } else { (Phase::Whole, None) }))
+        Ok(if full { (Phase::Sweeping, last) } else { (Phase::Whole, None) })
     }
 }

@@ -9,7 +9,7 @@ use crate::capture::Survey;
 use crate::change::{Deletes, Identity, Mapping, Table, View, ViewColumn};
 use crate::error::{Error, Kind, Result, code};
 use crate::merge::{Policy, Rules};
-use crate::replica::{Introduction, Membership, Shared};
+use crate::replica::{Introduction, Membership, Shared, TableSaid};
 use crate::verify::{Comparison, DifferenceKind};
 
 /// Rows adopted in one transaction.
@@ -30,9 +30,10 @@ impl Rounds<'_> {
         for present in &mut self.present {
             before.push(present.replica.introduce().await?);
         }
+        self.check_rules(&before)?;
         self.refuse_collisions(&before, &surveys).await?;
         self.fit(&tables, true).await?;
-        self.join(&tables).await?;
+        self.join(&tables, &before).await?;
         self.introduce().await
     }
 
@@ -119,19 +120,21 @@ impl Rounds<'_> {
         if self.settings.prefer.is_some() {
             return self.check_preference();
         }
-        for other in HUB + 1..self.present.len() {
+        let pairs = (0..self.present.len()).flat_map(|other| (0..other).map(move |one| (one, other)));
+        for (one, other) in pairs {
             let mut counts = Vec::new();
             for at in 0..self.shared.len() {
-                let name = self.shared[at].view.table.clone();
+                let name = self.shared[at].view.table.to_ascii_lowercase();
                 let there = |n: usize| surveys[n].tables.iter().any(|t| t.name.eq_ignore_ascii_case(&name));
-                let shares = |n: usize| before[n].rules.contains_key(&name);
-                if there(HUB) && there(other) && !(shares(HUB) && shares(other)) {
+                let shares = |n: usize| before[n].tables.contains_key(&name);
+                let related = shares(one) && shares(other) && before[one].is_related(&before[other]);
+                if there(one) && there(other) && !related {
                     self.tell(&State::Comparing);
-                    counts.push(self.compare(at, other).await?);
+                    counts.push(self.compare(at, one, other).await?);
                 }
             }
             if counts.iter().any(|c| c.differ > 0) {
-                return Err(self.refusal(other, &counts));
+                return Err(self.refusal(one, other, &counts));
             }
         }
         Ok(())
@@ -149,7 +152,7 @@ impl Rounds<'_> {
     }
 
     /// Counts how a table of the hub compares with another's.
-    pub(super) async fn compare(&mut self, at: usize, other: usize) -> Result<Counts> {
+    pub(super) async fn compare(&mut self, at: usize, one: usize, other: usize) -> Result<Counts> {
         let view = self.shared[at].view.clone();
         let table = view.table.clone();
         let mapping = Mapping {
@@ -163,10 +166,10 @@ impl Rounds<'_> {
         let mut comparison = Comparison::default();
         let mut done = 0;
         loop {
-            let Ok([hub, other]) = self.present.get_disjoint_mut([HUB, other]) else {
+            let Ok([one, other]) = self.present.get_disjoint_mut([one, other]) else {
                 return Err(Error::internal("a replica is compared with itself"));
             };
-            let step = comparison.step(&mapping, &mut *hub.replica, &mut *other.replica).await?;
+            let step = comparison.step(&mapping, &mut *one.replica, &mut *other.replica).await?;
             let Some(step) = step else { return Ok(counts) };
             self.check_stop()?;
             done += step.source_rows;
@@ -183,10 +186,10 @@ impl Rounds<'_> {
     }
 
     /// The refusal of first contact.
-    fn refusal(&self, other: usize, counts: &[Counts]) -> Error {
+    fn refusal(&self, one: usize, other: usize, counts: &[Counts]) -> Error {
         let shown = |present: usize| self.members[self.present[present].at].shown();
         let endpoint = |present: usize| self.members[self.present[present].at].endpoint();
-        let (one, two) = (shown(HUB), shown(other));
+        let (one, two) = (shown(one), shown(other));
         let width = counts.iter().map(|c| c.table.chars().count()).max().unwrap_or(0);
         let line = |c: &Counts| {
             let mut line = format!("  {:width$}  {} equal  {} differ", c.table, c.equal, c.differ);
@@ -211,11 +214,13 @@ impl Rounds<'_> {
         ))
     }
 
-    async fn join(&mut self, tables: &[Table]) -> Result<()> {
+    async fn join(&mut self, tables: &[Table], before: &[Introduction]) -> Result<()> {
         for present in 0..self.present.len() {
             let at = self.present[present].at;
             let membership = Membership { endpoint: self.members[at].endpoint(), tables: self.shared.clone() };
-            let joined = self.present[present].replica.join(membership).await?;
+            let others = before.iter().enumerate().filter(|(other, _)| *other != present);
+            let peers: Vec<Introduction> = others.map(|(_, said)| said.clone()).collect();
+            let joined = self.present[present].replica.join(membership, &peers).await?;
             let report = &mut self.report.members[at];
             report.installed.extend(joined.installed);
             if let Some(why) = joined.renewed {
@@ -252,35 +257,72 @@ impl Rounds<'_> {
 
     /// Everybody learns what the hub knows, and the hub what everybody knows.
     async fn introduce(&mut self) -> Result<()> {
-        for other in HUB + 1..self.present.len() {
-            // What others know of one may make it another node, which the others are told then.
-            let said = self.present[other].replica.introduce().await?;
-            self.present[HUB].replica.hear(&said).await?;
-        }
-        for other in HUB + 1..self.present.len() {
-            let said = self.present[HUB].replica.introduce().await?;
-            let heard = self.present[other].replica.hear(&said).await?;
-            self.present[other].heard.insert(HUB, heard);
-        }
-        for other in HUB + 1..self.present.len() {
-            let said = self.present[other].replica.introduce().await?;
-            self.check_rules(other, &said)?;
-            let heard = self.present[HUB].replica.hear(&said).await?;
-            self.present[HUB].heard.insert(other, heard);
+        // What others know of one may make it another node, which the others are told the second time.
+        for _ in 0..2 {
+            for (one, other) in (HUB + 1..self.present.len()).flat_map(|other| [(HUB, other), (other, HUB)]) {
+                let said = self.present[other].replica.introduce().await?;
+                let heard = self.present[one].replica.hear(&said).await?;
+                self.present[one].heard.insert(other, heard);
+            }
         }
         for present in &mut self.present {
             let said = present.replica.introduce().await?;
             present.node = said.node().ok_or_else(|| Error::internal("a replica that joined has no name"))?;
+            present.parked = said.parked;
+            self.report.members[present.at].parked = said.parked;
         }
         Ok(())
     }
 
-    /// All hold the same rules: they were just told. Other tables that both share may have come from elsewhere.
-    fn check_rules(&self, other: usize, said: &Introduction) -> Result<()> {
+    /// Nothing is left to exchange: everybody knows whom it has met, and all sums must be the same. Says whether they
+    /// are.
+    pub(super) async fn part(&mut self) -> Result<bool> {
+        let mut said = Vec::new();
+        for present in &mut self.present {
+            said.push(present.replica.introduce().await?);
+        }
+        let there = |of: &Self, at: usize| !of.present[at].out;
+        for other in (HUB + 1..self.present.len()).filter(|other| there(self, *other)).collect::<Vec<_>>() {
+            self.present[HUB].replica.met(&said[other]).await?;
+            self.present[other].replica.met(&said[HUB]).await?;
+        }
+        for (at, said) in said.iter().enumerate() {
+            self.report.members[self.present[at].at].parked = said.parked;
+        }
+        let mut differing = Vec::new();
         for shared in self.shared.iter() {
-            if said.rules.get(&shared.view.table).is_some_and(|rules| *rules != shared.policy.hash()) {
-                let shown = self.members[self.present[other].at].shown();
-                return Err(rules_differ(&shown, &shared.view.table));
+            let name = shared.view.table.to_ascii_lowercase();
+            let digest = |at: usize| said[at].tables.get(&name).map(|table| table.digest);
+            if (0..said.len()).any(|at| there(self, at) && digest(at) != digest(HUB)) {
+                differing.push(shared.view.table.clone());
+            }
+        }
+        if !differing.is_empty() {
+            let notice = format!(
+                "{}: the sides hold different rows although nothing is left to exchange; `tidewater verify` names them",
+                differing.join(", ")
+            );
+            self.event(Event::Notice(&notice));
+            self.report.notices.push(notice);
+        }
+        Ok(differing.is_empty())
+    }
+
+    /// Rules may change, at all members of a sync, also while one of them is away. Where each of two has rules that the
+    /// other never had, they were told by two who do not agree.
+    fn check_rules(&self, before: &[Introduction]) -> Result<()> {
+        for shared in self.shared.iter() {
+            let name = shared.view.table.to_ascii_lowercase();
+            let said = || before.iter().enumerate().filter_map(|(at, said)| Some((at, said.tables.get(&name)?)));
+            for (at, one) in said() {
+                let strange = |other: &TableSaid| {
+                    one.rules != other.rules
+                        && !one.rules_before.contains(&other.rules)
+                        && !other.rules_before.contains(&one.rules)
+                };
+                if said().any(|(_, other)| strange(other)) {
+                    return Err(rules_differ(&self.members[self.present[at].at].shown(), &shared.view.table));
+                }
             }
         }
         Ok(())

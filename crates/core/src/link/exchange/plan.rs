@@ -77,7 +77,7 @@ impl Rounds<'_> {
             }
             for other in HUB + 1..self.present.len() {
                 if self.has(&surveys[HUB], at) && self.has(&surveys[other], at) {
-                    plan.counts.push((self.present[other].at, self.compare(at, other).await?));
+                    plan.counts.push((self.present[other].at, self.compare(at, HUB, other).await?));
                 }
             }
         }

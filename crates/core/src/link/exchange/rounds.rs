@@ -36,9 +36,9 @@ pub(super) struct Present {
     /// How much it takes in at once.
     pace: Pace,
     /// Rows of it that stand aside.
-    parked: u64,
+    pub(super) parked: u64,
     /// It failed, and is left alone until the next attempt.
-    out: bool,
+    pub(super) out: bool,
 }
 
 /// Why a pair did not get to its end.
@@ -135,7 +135,7 @@ impl<'a> Rounds<'a> {
     pub(super) async fn go(&mut self) -> Result<Outcome> {
         self.tell(&State::Following);
         let watching = self.settings.run == Run::Watch;
-        let mut poll = POLL_FIRST;
+        let (mut poll, mut parted) = (POLL_FIRST, false);
         let mut looked = self.env.clock.monotonic();
         self.report.in_step = false;
         loop {
@@ -150,12 +150,15 @@ impl<'a> Rounds<'a> {
                 if self.report.in_step {
                     self.tell(&State::Following);
                 }
-                (poll, self.report.in_step) = (POLL_FIRST, false);
+                (poll, parted, self.report.in_step) = (POLL_FIRST, false, false);
                 continue;
             }
-            if !self.report.in_step {
-                self.tell(&State::InStep);
-                self.report.in_step = true;
+            if !parted {
+                self.report.in_step = self.part().await?;
+                parted = true;
+                if self.report.in_step {
+                    self.tell(&State::InStep);
+                }
             }
             if !watching {
                 return Ok(Outcome::Done);
@@ -195,7 +198,8 @@ impl<'a> Rounds<'a> {
 
     /// Both ways at once between the hub and another: both read, then both write.
     async fn exchange(&mut self, other: usize) -> Result<bool, Failure> {
-        let prefer = [self.preference(other, HUB), self.preference(HUB, other)];
+        // Settled once, at the hub; the others get what it settled.
+        let prefer = self.preference(other);
         let run = self.report.run.clone();
         let mut moved = false;
         loop {
@@ -224,10 +228,9 @@ impl<'a> Rounds<'a> {
             moved |= rows(&theirs) + rows(&ours) > 0;
             // Who goes on writing has its turn again; the others wait for theirs.
             let settled = is_settled(&theirs) && is_settled(&ours);
-            let [prefer_hub, prefer_spoke] = prefer.clone();
             let (at_hub, at_spoke) = tokio::join!(
-                hub.take_in(self.env, other, theirs, prefer_hub, &run),
-                spoke.take_in(self.env, HUB, ours, prefer_spoke, &run)
+                hub.take_in(self.env, other, theirs, prefer.clone(), &run),
+                spoke.take_in(self.env, HUB, ours, None, &run)
             );
             for (at, merged) in [(HUB, at_hub), (other, at_spoke)] {
                 let merged = merged.map_err(|error| Failure::Of(at, error))?;
@@ -242,11 +245,11 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    /// Whose rows count where the two differ and never met.
-    fn preference(&self, from: usize, to: usize) -> Option<Preference> {
+    /// Whose rows count where the hub and another differ and never met.
+    fn preference(&self, other: usize) -> Option<Preference> {
         match self.settings.prefer.as_ref()? {
-            Prefer::Member(at) if *at == self.present[to].at => Some(Preference::Ours),
-            Prefer::Member(at) if *at == self.present[from].at => Some(Preference::Theirs),
+            Prefer::Member(at) if *at == self.present[HUB].at => Some(Preference::Ours),
+            Prefer::Member(at) if *at == self.present[other].at => Some(Preference::Theirs),
             Prefer::Member(_) => None,
             Prefer::Newest(column) => {
                 let place =

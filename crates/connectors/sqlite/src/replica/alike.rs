@@ -1,0 +1,45 @@
+//! Whether a table is like that of the others, in what decides which rows are shown.
+
+use crate::schema;
+use rusqlite::Connection;
+use tidewater_core::change::Table;
+use tidewater_core::replica::Shared;
+
+/// Why replicas with this table and that of the others could not show the same rows, if they could not.
+pub(super) fn differs(c: &Connection, shared: &Shared, theirs: &Table) -> rusqlite::Result<Option<String>> {
+    let Some(details) = schema::details(c, &shared.view.table)? else { return Ok(None) };
+    let ours = &details.table;
+    let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>();
+    if lower(&ours.key) != lower(&theirs.key) {
+        return Ok(Some(format!(
+            "its key is ({}) here and ({}) elsewhere; both ways, the columns and their order must be the same",
+            ours.key.join(", "),
+            theirs.key.join(", ")
+        )));
+    }
+    let uniques = |table: &Table| {
+        let mut all: Vec<Vec<String>> = table.unique.iter().map(|unique| lower(&unique.columns)).collect();
+        all.iter_mut().for_each(|columns| columns.sort());
+        all.sort();
+        all
+    };
+    if uniques(ours) != uniques(theirs) {
+        return Ok(Some(
+            "its unique constraints are not the same on all sides, so that a row could be shown on one and not on \
+             another; make the same ones everywhere"
+                .to_owned(),
+        ));
+    }
+    for column in &theirs.columns {
+        let Some(own) = ours.column(&column.name) else { continue };
+        if crate::create::affinity(&own.declared) != crate::create::affinity(&column.declared) {
+            return Ok(Some(format!(
+                "column {} is {} here and {} elsewhere, which would change values",
+                column.name,
+                if own.declared.is_empty() { "of no type" } else { &own.declared },
+                if column.declared.is_empty() { "of no type" } else { &column.declared },
+            )));
+        }
+    }
+    Ok(None)
+}
