@@ -25,7 +25,6 @@ fn meet(place: &Place) -> Outcome {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn a_side_that_is_missing_is_created_and_filled_from_the_other() {
     for (command, made) in [(BOTH, "till.db"), ("sync sqlite:till.db sqlite:shop.db --both-ways", "till.db")] {
         let place = given(SHOP);
@@ -45,7 +44,6 @@ fn a_side_that_is_missing_is_created_and_filled_from_the_other() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn edits_of_both_sides_survive_and_both_become_equal() {
     let place = two_in_step(SHOP);
     place.sql(
@@ -65,7 +63,6 @@ fn edits_of_both_sides_survive_and_both_become_equal() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn what_goes_both_ways_is_not_turned_into_one_by_accident() {
     let place = two_in_step(&numbered(5));
     for command in ["sync sqlite:shop.db sqlite:till.db", "sync sqlite:till.db sqlite:shop.db --existing mirror"] {
@@ -76,7 +73,6 @@ fn what_goes_both_ways_is_not_turned_into_one_by_accident() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn a_watcher_carries_both_ways() {
     let place = two_in_step(&numbered(20));
     let engine = place.starts(&format!("{BOTH} --watch")).in_step();
@@ -88,7 +84,6 @@ fn a_watcher_carries_both_ways() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn rows_are_never_logged() {
     let place = two_in_step(&numbered(5));
     place.sql("shop.db", "UPDATE t SET v = 'confidential' WHERE id = 1;");
@@ -105,7 +100,6 @@ fn two_that_differ() -> Place {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn first_contact_refuses_rows_that_differ_and_writes_nothing() {
     let place = two_that_differ();
     let before = (place.bytes("shop.db"), place.bytes("till.db"));
@@ -120,7 +114,6 @@ fn first_contact_refuses_rows_that_differ_and_writes_nothing() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn first_contact_prefers_whom_it_is_told_and_keeps_the_other_in_the_journal() {
     for (prefer, kept) in [("source", "shop"), ("target", "till"), ("newest:at", "till")] {
         let place = two_that_differ();
@@ -137,7 +130,6 @@ fn first_contact_prefers_whom_it_is_told_and_keeps_the_other_in_the_journal() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn a_plan_says_what_there_is_and_touches_nothing() {
     let place = given(SHOP);
     let before = place.bytes("shop.db");
@@ -153,7 +145,6 @@ fn a_plan_says_what_there_is_and_touches_nothing() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn teardown_leaves_no_trace_and_the_rows() {
     for command in ["teardown sqlite:shop.db sqlite:till.db", "teardown sqlite:shop.db"] {
         let place = given(SHOP);
@@ -169,7 +160,6 @@ fn teardown_leaves_no_trace_and_the_rows() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn one_of_three_is_taken_out_of_all_or_of_none() {
     let place = two_in_step(&numbered(5));
     place.tidewater("sync sqlite:shop.db sqlite:office.db --both-ways").exits(0);
@@ -180,7 +170,6 @@ fn one_of_three_is_taken_out_of_all_or_of_none() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn the_demo_shows_itself_and_the_commands_it_names_work() {
     let place = an_empty_place();
     let demo = place.tidewater("demo").exits(0);

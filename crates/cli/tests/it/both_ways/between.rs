@@ -42,7 +42,6 @@ fn each_is_compared_with_the_first_in_what_both_ways_carries() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn who_is_away_holds_up_nobody_and_catches_up_when_it_is_back() {
     let place = three_of_which_one_is_away();
 
@@ -76,7 +75,6 @@ fn who_is_away_holds_up_nobody_and_catches_up_when_it_is_back() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn a_watching_engine_takes_up_who_comes_back() {
     let place = three_of_which_one_is_away();
     let engine = place.starts("run").says("all: in step, watching for changes");
@@ -90,7 +88,6 @@ fn a_watching_engine_takes_up_who_comes_back() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn both_ways_and_one_way_stand_side_by_side() {
     let place =
         given(&format!("{} CREATE TABLE p(id INTEGER PRIMARY KEY, v); INSERT INTO p VALUES (1,'p');", numbered(9)));
@@ -113,7 +110,6 @@ fn both_ways_and_one_way_stand_side_by_side() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn columns_and_tables_that_rules_name_must_be_there() {
     let place = given(&numbered(5));
     for (rules, said) in [

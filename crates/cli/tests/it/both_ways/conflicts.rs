@@ -46,7 +46,6 @@ fn a(place: &Place) -> [String; 2] {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn a_conflict_is_listed_shown_and_exported_with_all_sides() {
     let place = a_conflict("merge");
     assert_eq!(a(&place), ["till", "till"], "the later write is shown");
@@ -73,7 +72,6 @@ fn a_conflict_is_listed_shown_and_exported_with_all_sides() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn what_lost_is_put_back_at_both_sides() {
     let place = a_conflict("merge");
     let (database, entry) = the_conflict(&place);
@@ -91,7 +89,6 @@ fn what_lost_is_put_back_at_both_sides() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn a_whole_run_is_undone() {
     let place = two_in_step(TABLE);
     both_write(&place);
@@ -113,7 +110,6 @@ fn a_whole_run_is_undone() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn an_open_conflict_waits_for_a_person() {
     for (choice, wanted) in [("--take 1", "shop"), ("--set a='both' --set b=NULL", "both")] {
         let place = a_conflict("manual");
@@ -136,7 +132,6 @@ fn an_open_conflict_waits_for_a_person() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn a_delete_against_an_update_is_settled_and_undone() {
     let place = two_in_step(TABLE);
     place.sql("shop.db", "DELETE FROM t WHERE id = 1;");
@@ -153,7 +148,6 @@ fn a_delete_against_an_update_is_settled_and_undone() {
 }
 
 #[test]
-#[ignore = "until the replica is built"]
 fn the_rule_decides_who_wins() {
     for (rule, wanted) in
         [("last-writer", "till"), ("first-writer", "shop"), ("prefer:source", "shop"), ("prefer:target", "till")]
