@@ -82,7 +82,7 @@ impl Member {
         if content.as_ref().is_some_and(|row| !row.has(&self.tables[table].view.key, key)) {
             return Err(other_key(&entry.table));
         }
-        if entry.kind == Collided::Unique && !matches!(choice, Choice::Set(_)) {
+        if entry.kind == Collided::Unique && entry.ended_ms.is_none() && !matches!(choice, Choice::Set(_)) {
             return Err(stands_aside(&entry.table));
         }
         let aside = if stored.hash.is_none() { super::parked::row(c, tab, key).map_err(sqlite)? } else { None };

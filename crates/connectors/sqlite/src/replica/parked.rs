@@ -251,23 +251,42 @@ impl Member {
                 continue;
             }
             for one in self.aside(open, c, table)? {
-                let of = &self.tables[table];
-                let entry = journal::New {
-                    id: journal::parked_id(&of.view.table, &one.key, &one.state),
-                    tab: of.tab,
-                    key: &one.key,
-                    kind: journal::PARKED,
-                    rule: "first-writer".to_owned(),
-                    open: false,
-                    state: self.ledger.encode(&one.state, &of.rules),
-                    shown: Some(&one.row),
-                    at_ms: open.env.clock.now_ms(),
-                    run,
-                };
-                journal::enter(c, &entry).map_err(|e| open.explain(e))?;
+                self.enter_one(open, c, table, &one, run)?;
             }
         }
         Ok(())
+    }
+
+    /// The journal gets a row that stands aside, in time before somebody else's takes its key.
+    pub(super) fn enter_aside(
+        &mut self,
+        open: &Open,
+        c: &Connection,
+        (table, key): (usize, &Key),
+        stored: &seal::Stored,
+        row: &Row,
+    ) -> Result<()> {
+        let state = self.decode(open, stored, Some(row))?;
+        let claim = (Stamp::GENESIS, key.clone());
+        let one = Aside { key: key.clone(), row: row.clone(), unfit: false, claim, state };
+        self.enter_one(open, c, table, &one, "")
+    }
+
+    fn enter_one(&mut self, open: &Open, c: &Connection, table: usize, one: &Aside, run: &str) -> Result<()> {
+        let of = &self.tables[table];
+        let entry = journal::New {
+            id: journal::parked_id(&of.view.table, &one.key, &one.state),
+            tab: of.tab,
+            key: &one.key,
+            kind: journal::PARKED,
+            rule: "first-writer".to_owned(),
+            open: false,
+            state: self.ledger.encode(&one.state, &of.rules),
+            shown: Some(&one.row),
+            at_ms: open.env.clock.now_ms(),
+            run,
+        };
+        journal::enter(c, &entry).map(drop).map_err(|e| open.explain(e))
     }
 }
 

@@ -4,15 +4,14 @@
 //! A row whose hash is the one stored was not written: an update that changes nothing makes no version, and reading a
 //! log entry twice is harmless.
 
-use super::show::Here;
 use super::{Member, SharedTable, key, parked};
 use crate::connection::Open;
 use crate::read::Look;
 use crate::scan::{self, One};
 use rusqlite::{Connection, OptionalExtension};
 use tidewater_core::change::{Change, Key, Op, Row};
-use tidewater_core::merge::{Joined, Shown, Stamp, State, Write};
-use tidewater_core::replica::{Adopted, Merged};
+use tidewater_core::merge::{Shown, Stamp, State, Write};
+use tidewater_core::replica::Adopted;
 use tidewater_core::transport::{Budget, Pace};
 use tidewater_core::{Error, Kind, Result, code};
 
@@ -85,8 +84,7 @@ impl Member {
     pub(super) fn store(
         &mut self,
         c: &Connection,
-        table: usize,
-        key: &Key,
+        (table, key): (usize, &Key),
         before: Option<u128>,
         row: Option<&Row>,
         via: Option<u32>,
@@ -201,18 +199,19 @@ impl Member {
         }
         let Some(stored) = stored else {
             let state = self.written(State::default(), &Shown::default(), table, row, written_ms);
-            return self.store(c, table, key, None, row, None, &state).map_err(sqlite);
+            return self.store(c, (table, key), None, row, None, &state).map_err(sqlite);
         };
-        if stored.hash.is_none()
-            && let Some(aside) = parked::row(c, tab, key).map_err(sqlite)?
-        {
-            return self.seal_over_aside(open, c, (table, key), &stored, &aside, row, written_ms);
+        let aside = if stored.hash.is_none() { parked::row(c, tab, key).map_err(sqlite)? } else { None };
+        if let Some(aside) = &aside {
+            // Whoever wrote under the key of a row that stands aside has not seen it: what it was is in the journal.
+            self.enter_aside(open, c, (table, key), &stored, aside)?;
+            parked::forget(c, tab, key).map_err(sqlite)?;
         }
-        let before = self.decode(open, &stored, row)?;
+        let before = self.decode(open, &stored, aside.as_ref().or(row))?;
         let shown = self.shown_as(table, &before, stored.hash);
-        let disputed = before.siblings().len() > 1;
+        let disputed = before.siblings().len() > 1 || aside.is_some();
         let state = self.written(before, &shown, table, row, written_ms);
-        self.store(c, table, key, stored.hash, row, None, &state).map_err(sqlite)?;
+        self.store(c, (table, key), stored.hash, row, None, &state).map_err(sqlite)?;
         if disputed {
             super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
         }
@@ -225,36 +224,6 @@ impl Member {
         let stamp = Stamp::next(u64::try_from(written_ms).unwrap_or(0), before.stamp_max());
         let write = Write { dot: self.ledger.next_dot(), stamp, content: row.cloned() };
         before.write(write, shown, &self.tables[table].rules)
-    }
-
-    /// Somebody wrote a row under the key of one that stands aside, and so was not there to be seen: the two are
-    /// concurrent.
-    #[expect(clippy::too_many_arguments, reason = "a row, what is stored of it, and what became of it")]
-    fn seal_over_aside(
-        &mut self,
-        open: &Open,
-        c: &Connection,
-        (table, key): (usize, &Key),
-        stored: &Stored,
-        aside: &Row,
-        row: Option<&Row>,
-        written_ms: i64,
-    ) -> Result<()> {
-        let before = self.decode(open, stored, Some(aside))?;
-        let wall = u64::try_from(written_ms).unwrap_or(0);
-        let stamp = Stamp::next(wall, before.stamp_max());
-        let write = Write { dot: self.ledger.take_dot(), stamp, content: row.cloned() };
-        let ours = State::default().write(write, &Shown::default(), &self.tables[table].rules);
-        let state = match State::join(&before, &ours) {
-            Joined::Same | Joined::Left => before,
-            Joined::Right => ours,
-            Joined::New(state) => state,
-        };
-        // The row in the table is the new one, under whose hash nothing is stored yet.
-        let here = Here { hash: row.map(|row| row.hash().0), aside: true, disputed: true };
-        self.ledger.count(self.tables[table].tab, None, here.hash);
-        let showing = self.showing(table, key.clone(), state, None, here);
-        self.show(open, c, showing, "", &mut Merged::default())
     }
 
     /// Gives versions to the next rows of a table.
@@ -289,7 +258,7 @@ impl Member {
         let key = row.pick(&self.tables[table].view.key);
         if phase == Phase::Adopting && stored(c, self.tables[table].tab, &key).map_err(sqlite)?.is_none() {
             let state = State::genesis(&key, row.clone(), Stamp::GENESIS);
-            return self.store(c, table, &key, None, Some(row), None, &state).map_err(sqlite);
+            return self.store(c, (table, &key), None, Some(row), None, &state).map_err(sqlite);
         }
         self.seal_one(open, c, table, &key, Some(row), open.env.clock.now_ms())
     }

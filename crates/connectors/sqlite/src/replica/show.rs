@@ -130,7 +130,7 @@ impl Member {
         self.tables[one.table].touched |= there || one.here.aside || refused.is_some();
         self.tell(open, c, &one, shown.as_ref(), run, merged)?;
         let visible = shown.as_ref().filter(|_| refused.is_none());
-        self.store(c, one.table, &one.key, one.here.hash, visible, one.via, &one.state).map_err(sqlite)
+        self.store(c, (one.table, &one.key), one.here.hash, visible, one.via, &one.state).map_err(sqlite)
     }
 
     /// Tells the journal.

@@ -145,3 +145,35 @@ fn a_merged_row_that_breaks_a_check_falls_back_to_a_whole_one() {
     g.meet("ab");
     assert_eq!(g.same("ab", "span"), "1|10|30");
 }
+
+#[test]
+fn rules_may_change_and_rows_in_conflict_are_shown_by_the_new_ones() {
+    let mut g = group("abc", ITEM);
+    g.write('a', "INSERT INTO item VALUES (1, 'tea', 3, 'green')");
+    g.meet("abc");
+    g.write('a', "UPDATE item SET price = 30 WHERE id = 1");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    g.write('b', "UPDATE item SET note = 'white' WHERE id = 1");
+    g.meet("ab");
+    assert_eq!(g.same("ab", "item"), "1|tea|30|white");
+    // c is away while the rules change.
+    g.settings.policy.row = Rule::LastWriter;
+    g.meet("ab");
+    assert_eq!(g.same("ab", "item"), "1|tea|3|white");
+    g.meet("cb");
+    assert_eq!(g.same("abc", "item"), "1|tea|3|white");
+    g.settings.policy.row = Rule::Merge;
+    g.meet("abc");
+    assert_eq!(g.same("abc", "item"), "1|tea|30|white");
+}
+
+#[test]
+fn two_who_have_different_rules_are_told() {
+    let mut g = group("abc", ITEM);
+    g.meet("ab");
+    g.settings.policy.row = Rule::LastWriter;
+    g.meet("bc");
+    g.settings.policy.row = Rule::Merge;
+    let error = g.try_meet("ac").expect_err("a never had the rules of c");
+    assert_eq!(error.code, tidewater_core::code::RULES_DIFFER, "{error}");
+}

@@ -118,3 +118,19 @@ fn leaving_takes_everything_out() {
     g.meet("ab");
     assert_eq!(g.same("ab", "t"), "1|one\n2|two");
 }
+
+#[test]
+fn a_table_that_is_dropped_on_one_side_is_filled_again_and_loses_no_row_elsewhere() {
+    for recreated in [false, true] {
+        let g = met();
+        g.write('b', "INSERT INTO t VALUES (3, 'from b')");
+        g.meet("ab");
+        g.write(
+            'b',
+            if recreated { "DROP TABLE t; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)" } else { "DROP TABLE t" },
+        );
+        let report = g.meet("ab");
+        assert!(report.members[1].renewed.is_some(), "{report:?}");
+        assert_eq!(g.same("ab", "t"), "1|one\n2|two\n3|from b", "recreated: {recreated}");
+    }
+}

@@ -85,3 +85,47 @@ fn tables_without_a_key_are_skipped_or_refused_by_name() {
     let error = g.try_meet("ab").expect_err("it has no key");
     assert_eq!(error.code, code::UNSUPPORTED_TABLE, "{error}");
 }
+
+#[test]
+fn all_pairs_are_asked_about_also_where_the_first_has_nothing() {
+    let g = group("bc", T);
+    g.write('b', "INSERT INTO t VALUES (1, 'b', 1)");
+    g.write('c', "INSERT INTO t VALUES (1, 'c', 2)");
+    let error = g.try_meet("abc").expect_err("b and c differ");
+    assert_eq!(error.code, code::FIRST_CONTACT_DIFFERS, "{error}");
+    assert!(!g.path('a').exists() || g.count('a', "sqlite_schema") == 0);
+}
+
+#[test]
+fn two_groups_that_never_met_are_asked_about() {
+    let g = group("abcd", T);
+    g.write('a', "INSERT INTO t VALUES (1, 'a', 1)");
+    g.write('c', "INSERT INTO t VALUES (1, 'c', 2)");
+    g.meet("ab");
+    g.meet("cd");
+    let error = g.try_meet("ac").expect_err("they differ, and have no common past");
+    assert_eq!(error.code, code::FIRST_CONTACT_DIFFERS, "{error}");
+}
+
+#[test]
+fn tables_of_another_shape_are_refused() {
+    let shapes = [
+        (
+            "CREATE TABLE t(a INTEGER, b INTEGER, v, PRIMARY KEY (a, b))",
+            "CREATE TABLE t(a INTEGER, b INTEGER, v, PRIMARY KEY (b, a))",
+        ),
+        ("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT UNIQUE)", "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)"),
+        ("CREATE TABLE t(id INTEGER PRIMARY KEY, v INTEGER)", "CREATE TABLE t(id INTEGER PRIMARY KEY, v)"),
+        ("CREATE TABLE t(id INTEGER PRIMARY KEY, v)", "CREATE TABLE t(id INTEGER PRIMARY KEY, v, w)"),
+    ];
+    for (one, other) in shapes {
+        for (a, b) in [(one, other), (other, one)] {
+            let g = group("ab", "");
+            g.write('a', a);
+            g.write('b', b);
+            let error = g.try_meet("ab").expect_err("they are not alike");
+            assert_eq!(error.code, code::COLUMNS_DIFFER, "{a} / {b}: {error}");
+            assert_eq!(g.count('a', "sqlite_schema WHERE name LIKE '_tidewater%'"), 0);
+        }
+    }
+}

@@ -125,3 +125,46 @@ fn keys_of_every_kind_are_known_again() {
     }
     assert_eq!(g.same("ab", "n"), "KEY|2");
 }
+
+#[test]
+fn rows_that_all_have_go_round_no_more() {
+    let g = group(
+        "abc",
+        &format!("{NOTES} INSERT INTO notes SELECT value, 't' || value, 'b', value FROM generate_series(1, 200)"),
+    );
+    for _ in 0..2 {
+        for pair in ["ab", "bc", "ca"] {
+            g.meet(pair);
+        }
+    }
+    for pair in ["ab", "bc", "ca"] {
+        let report = g.meet(pair);
+        assert_eq!(report.members.iter().map(|m| m.changes() + m.known).sum::<u64>(), 0, "{pair}: {report:?}");
+    }
+}
+
+#[test]
+fn a_row_whose_flag_comes_and_goes_is_not_forgotten() {
+    let g = group("ab", NOTES);
+    g.write('a', "INSERT INTO notes(id, title) VALUES (1, 'one')");
+    g.meet("ab");
+    for round in 0..5 {
+        g.write('a', &format!("UPDATE notes SET title = 'round {round}', n = 1 WHERE id = 1"));
+        g.write('a', "UPDATE notes SET n = NULL WHERE id = 1");
+        g.meet("ab");
+        assert_eq!(g.same("ab", "notes"), format!("1|round {round}||"));
+    }
+}
+
+#[test]
+fn replicas_that_have_met_through_others_meet_as_relatives() {
+    let g = group("abc", NOTES);
+    g.write('a', "INSERT INTO notes(id, title) VALUES (1, 'one')");
+    g.meet("ab");
+    g.meet("bc");
+    // They hold different contents of one row, but know where these come from.
+    g.write('a', "UPDATE notes SET title = 'a' WHERE id = 1");
+    g.write('c', "UPDATE notes SET body = 'c' WHERE id = 1");
+    g.meet("ac");
+    assert_eq!(g.same("ac", "notes"), "1|a|c|");
+}

@@ -1,7 +1,7 @@
 //! Rows that claim the same unique value.
 
 use super::group::group;
-use tidewater_core::merge::Kind;
+use tidewater_core::merge::{Kind, Policy, Rule};
 
 const USER: &str = "CREATE TABLE user(id INTEGER PRIMARY KEY, email TEXT UNIQUE, age INTEGER);";
 
@@ -78,10 +78,13 @@ fn a_row_that_stands_aside_can_be_changed_and_deleted() {
     g.write('b', "INSERT INTO user VALUES (2, 'x', 20)");
     g.meet("ab");
     assert_eq!(g.same("ab", "user"), "1|x|10");
-    // Whoever writes under its key writes over it.
+    // Whoever writes under its key has not seen it: it is in the journal, and can be put back.
     g.write('b', "INSERT INTO user VALUES (2, 'free', 21)");
     g.meet("ab");
     assert_eq!(g.same("ab", "user"), "1|x|10\n2|free|21");
+    let entry = g.conflicts('b').into_iter().find(|entry| entry.kind == Kind::Unique).expect("it is in the journal");
+    assert_eq!(entry.sides[0].content.as_ref().map(ToString::to_string), Some("20, 'x', 2".into()));
+    assert!(entry.ended_ms.is_some());
     g.write('a', "DELETE FROM user");
     g.meet("ab");
     assert_eq!(g.same("ab", "user"), "");
@@ -99,4 +102,82 @@ fn a_key_spelled_otherwise_is_a_collision_too() {
     g.write('a', "DELETE FROM n");
     g.meet("ab");
     assert_eq!(g.same("ab", "n"), "KEY|b");
+}
+
+#[test]
+fn a_row_that_breaks_a_check_wherever_it_is_put_does_not_push_others_out() {
+    let g = group(
+        "ab",
+        "CREATE TABLE s(id INTEGER PRIMARY KEY, email TEXT UNIQUE, low INTEGER, high INTEGER, CHECK (low <= high));
+         INSERT INTO s VALUES (1, 'p', 10, 20);",
+    );
+    g.meet("ab");
+    g.write('a', "UPDATE s SET low = 19 WHERE id = 1");
+    pause();
+    g.write('b', "UPDATE s SET high = 11, email = 'x' WHERE id = 1");
+    pause();
+    g.write('a', "INSERT INTO s VALUES (2, 'x', 1, 2)");
+    g.meet("ab");
+    // Put together it breaks the CHECK; whole it claimed its value earlier than the other row.
+    assert_eq!(g.same("ab", "s"), "1|x|10|11");
+}
+
+#[test]
+fn a_unique_value_does_not_decide_what_a_row_is_put_together_from() {
+    let g = group(
+        "ab",
+        "CREATE TABLE u(id INTEGER PRIMARY KEY, email TEXT UNIQUE, name TEXT); INSERT INTO u VALUES (1, 'p', 'n');",
+    );
+    g.meet("ab");
+    g.write('b', "INSERT INTO u VALUES (2, 'x', 'r')");
+    pause();
+    g.write('a', "UPDATE u SET email = 'x' WHERE id = 1");
+    pause();
+    g.write('b', "UPDATE u SET name = 'm' WHERE id = 1");
+    g.meet("ab");
+    assert_eq!(g.same("ab", "u"), "2|x|r");
+    g.write('b', "UPDATE u SET email = 'free' WHERE id = 2");
+    g.meet("ab");
+    assert_eq!(g.same("ab", "u"), "1|x|m\n2|free|r");
+}
+
+#[test]
+fn a_row_is_not_pushed_out_before_what_was_written_to_it_is_sealed() {
+    let g = group("ab", USER);
+    g.write('a', "INSERT INTO user VALUES (3, 'three', 3)");
+    g.meet("ab");
+    g.write('a', "INSERT INTO user VALUES (1, 'x', 10)");
+    pause();
+    g.write('b', "INSERT INTO user VALUES (2, 'x', 20)");
+    g.meet("ab");
+    assert_eq!(g.same("ab", "user"), "1|x|10\n3|three|3");
+    pause();
+    // In one transaction the place becomes free, more rows are written than are sealed at once, and it is taken.
+    g.write(
+        'a',
+        "BEGIN; DELETE FROM user WHERE id = 1;
+         INSERT INTO user SELECT value, 'v' || value, 0 FROM generate_series(100, 6000);
+         UPDATE user SET email = 'x', age = 33 WHERE id = 3; COMMIT;",
+    );
+    g.meet("ab");
+    assert!(g.same("ab", "user").starts_with("2|x|20\n100|"), "2 claimed it earlier than 3 did");
+    g.write('b', "UPDATE user SET email = 'y' WHERE id = 2");
+    g.meet("ab");
+    assert!(g.same("ab", "user").starts_with("2|y|20\n3|x|33\n100|"), "what was written to 3 is not lost");
+}
+
+#[test]
+fn editing_either_row_changes_nothing_about_who_is_shown_under_any_rule() {
+    for rule in [Rule::LastWriter, Rule::FirstWriter, Rule::Manual, Rule::Merge] {
+        let mut g = group("ab", USER);
+        g.settings.policy = Policy { row: rule.clone(), ..Policy::default() };
+        g.meet("ab");
+        g.write('a', "INSERT INTO user VALUES (1, 'x', 10)");
+        pause();
+        g.write('b', "INSERT INTO user VALUES (2, 'x', 20)");
+        g.meet("ab");
+        g.write('b', "UPDATE user SET age = 11");
+        g.meet("ab");
+        assert_eq!(g.same("ab", "user"), "1|x|11", "{rule:?}");
+    }
 }
