@@ -1,6 +1,6 @@
 //! What happens to writes that did not know of each other, and what a person can do about it.
 
-use super::group::{Group, group};
+use super::group::{Group, group, later};
 use tidewater_core::change::Value;
 use tidewater_core::merge::{DeleteUpdate, Kind, Policy, Rule};
 use tidewater_core::replica::Choice;
@@ -33,7 +33,7 @@ fn different_columns_both_survive_without_a_conflict() {
 fn the_same_column_falls_to_the_later_write_and_the_other_is_in_the_journal() {
     let g = met();
     g.write('b', "UPDATE item SET price = 40 WHERE id = 1");
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    later();
     g.write('a', "UPDATE item SET price = 30, name = 'Tea' WHERE id = 1");
     // Sealed in the other order than they were written: the log has the time.
     let report = g.meet("ba");
@@ -114,7 +114,7 @@ fn every_rule_shows_the_same_on_both_sides() {
     for rule in rules {
         let g = met_with(Policy { row: rule.clone(), ..Policy::default() });
         g.write('a', "UPDATE item SET price = 30, note = 'a' WHERE id = 1");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        later();
         g.write('b', "UPDATE item SET price = 40, name = 'b' WHERE id = 1");
         g.meet("ab");
         let shown = g.same("ab", "item");
@@ -137,7 +137,7 @@ fn a_merged_row_that_breaks_a_check_falls_back_to_a_whole_one() {
     g.write('a', "INSERT INTO span VALUES (1, 10, 20)");
     g.meet("ab");
     g.write('a', "UPDATE span SET low = 19 WHERE id = 1");
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    later();
     g.write('b', "UPDATE span SET high = 11 WHERE id = 1");
     g.meet("ab");
     assert_eq!(g.same("ab", "span"), "1|10|11");
@@ -152,7 +152,7 @@ fn rules_may_change_and_rows_in_conflict_are_shown_by_the_new_ones() {
     g.write('a', "INSERT INTO item VALUES (1, 'tea', 3, 'green')");
     g.meet("abc");
     g.write('a', "UPDATE item SET price = 30 WHERE id = 1");
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    later();
     g.write('b', "UPDATE item SET note = 'white' WHERE id = 1");
     g.meet("ab");
     assert_eq!(g.same("ab", "item"), "1|tea|30|white");

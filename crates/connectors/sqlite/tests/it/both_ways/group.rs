@@ -108,3 +108,11 @@ impl Group {
 pub(crate) fn open(path: &Path, access: Access) -> SqliteReplica {
     SqliteReplica::open(&Database::new(path), access, &Env::real()).expect("it opens")
 }
+
+/// Waits until the clock says another millisecond, and some: what is written next is later.
+pub(crate) fn later() {
+    let now =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970").as_millis();
+    let before = now();
+    while now() < before + 3 {}
+}

@@ -1,20 +1,16 @@
 //! Rows that claim the same unique value.
 
-use super::group::group;
+use super::group::{group, later};
 use tidewater_core::merge::{Kind, Policy, Rule};
 
 const USER: &str = "CREATE TABLE user(id INTEGER PRIMARY KEY, email TEXT UNIQUE, age INTEGER);";
-
-fn pause() {
-    std::thread::sleep(std::time::Duration::from_millis(20));
-}
 
 #[test]
 fn the_earlier_claim_is_shown_and_the_other_row_is_kept_until_its_place_is_free() {
     let g = group("abc", USER);
     g.meet("abc");
     g.write('b', "INSERT INTO user VALUES (2, 'x@y', 20)");
-    pause();
+    later();
     g.write('a', "INSERT INTO user VALUES (1, 'x@y', 10)");
     let report = g.meet("ab");
     g.meet("bc");
@@ -55,9 +51,9 @@ fn who_is_shown_does_not_depend_on_who_met_whom() {
         let g = group("abc", "CREATE TABLE u(id INTEGER PRIMARY KEY, p TEXT UNIQUE, q TEXT UNIQUE);");
         g.meet("abc");
         g.write('a', "INSERT INTO u VALUES (1, 'p', 'a')");
-        pause();
+        later();
         g.write('b', "INSERT INTO u VALUES (2, 'p', 'q'), (4, 'b', 'b')");
-        pause();
+        later();
         g.write('c', "INSERT INTO u VALUES (3, 'c', 'q'), (5, 'b', 'c')");
         for pair in order {
             g.meet(pair);
@@ -74,7 +70,7 @@ fn a_row_that_stands_aside_can_be_changed_and_deleted() {
     let g = group("ab", USER);
     g.meet("ab");
     g.write('a', "INSERT INTO user VALUES (1, 'x', 10)");
-    pause();
+    later();
     g.write('b', "INSERT INTO user VALUES (2, 'x', 20)");
     g.meet("ab");
     assert_eq!(g.same("ab", "user"), "1|x|10");
@@ -95,7 +91,7 @@ fn a_key_spelled_otherwise_is_a_collision_too() {
     let g = group("ab", "CREATE TABLE n(k TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, v);");
     g.meet("ab");
     g.write('a', "INSERT INTO n VALUES ('key', 'a')");
-    pause();
+    later();
     g.write('b', "INSERT INTO n VALUES ('KEY', 'b')");
     g.meet("ab");
     assert_eq!(g.same("ab", "n"), "key|a");
@@ -113,9 +109,9 @@ fn a_row_that_breaks_a_check_wherever_it_is_put_does_not_push_others_out() {
     );
     g.meet("ab");
     g.write('a', "UPDATE s SET low = 19 WHERE id = 1");
-    pause();
+    later();
     g.write('b', "UPDATE s SET high = 11, email = 'x' WHERE id = 1");
-    pause();
+    later();
     g.write('a', "INSERT INTO s VALUES (2, 'x', 1, 2)");
     g.meet("ab");
     // Put together it breaks the CHECK; whole it claimed its value earlier than the other row.
@@ -130,9 +126,9 @@ fn a_unique_value_does_not_decide_what_a_row_is_put_together_from() {
     );
     g.meet("ab");
     g.write('b', "INSERT INTO u VALUES (2, 'x', 'r')");
-    pause();
+    later();
     g.write('a', "UPDATE u SET email = 'x' WHERE id = 1");
-    pause();
+    later();
     g.write('b', "UPDATE u SET name = 'm' WHERE id = 1");
     g.meet("ab");
     assert_eq!(g.same("ab", "u"), "2|x|r");
@@ -147,11 +143,11 @@ fn a_row_is_not_pushed_out_before_what_was_written_to_it_is_sealed() {
     g.write('a', "INSERT INTO user VALUES (3, 'three', 3)");
     g.meet("ab");
     g.write('a', "INSERT INTO user VALUES (1, 'x', 10)");
-    pause();
+    later();
     g.write('b', "INSERT INTO user VALUES (2, 'x', 20)");
     g.meet("ab");
     assert_eq!(g.same("ab", "user"), "1|x|10\n3|three|3");
-    pause();
+    later();
     // In one transaction the place becomes free, more rows are written than are sealed at once, and it is taken.
     g.write(
         'a',
@@ -173,7 +169,7 @@ fn editing_either_row_changes_nothing_about_who_is_shown_under_any_rule() {
         g.settings.policy = Policy { row: rule.clone(), ..Policy::default() };
         g.meet("ab");
         g.write('a', "INSERT INTO user VALUES (1, 'x', 10)");
-        pause();
+        later();
         g.write('b', "INSERT INTO user VALUES (2, 'x', 20)");
         g.meet("ab");
         g.write('b', "UPDATE user SET age = 11");
