@@ -29,13 +29,8 @@ pub(crate) struct Appended {
 pub(crate) enum Beyond {
     /// Nothing.
     Nothing,
-    /// Rows with these numbers are there, and maybe others between them.
-    Rows {
-        /// The highest number known.
-        top: i64,
-        /// The highest there is.
-        highest: i64,
-    },
+    /// Rows with numbers beyond `top`, up to `highest`.
+    Rows { top: i64, highest: i64 },
     /// The highest number known is gone: somebody else wrote to our table.
     Unknown,
 }

@@ -93,7 +93,7 @@ fn not_appended(details: &Details, tab: i64, writer: Writer) -> String {
     match (writer, details.named_row_number()) {
         (Writer::Application, Some(key)) => {
             let top = format!("(SELECT top FROM _tidewater_table WHERE id = {tab})");
-            format!(" WHEN NEW.{} <= ifnull({top}, {})", quote(key), i64::MAX)
+            format!(" WHEN (NEW.{} > {top}) IS NOT 1", quote(key))
         }
         _ => String::new(),
     }
