@@ -225,6 +225,22 @@ fn nothing_is_settled_while_rows_are_there_that_the_log_does_not_know_of() {
 }
 
 #[test]
+fn appended_rows_get_their_turn_in_a_log_that_does_not_end() {
+    let pair = given(&format!("CREATE TABLE t(id INTEGER PRIMARY KEY, v); {}", append(1, 20)));
+    let mut step = Step::of(&pair.source, "one");
+    let mut at = step.begins(None).position;
+    pair.writes("UPDATE t SET v = 0; INSERT INTO t VALUES (500, 'appended');");
+    let mut found = Vec::new();
+    for _ in 0..8 {
+        let read = changes(step.reads(&at, 5, 1 << 20));
+        found.extend(numbers(&read));
+        at = read.position;
+        pair.writes("UPDATE t SET v = v + 1 WHERE id <= 20;");
+    }
+    assert!(found.contains(&500), "{found:?}");
+}
+
+#[test]
 fn links_at_different_speeds_share_the_ranges() {
     let pair = given(TWO);
     let other = pair.folder.path().join("other.db");

@@ -1,7 +1,7 @@
 //! Generated schemas and workloads, written by a second process, against plain SQL as the oracle.
 
 use crate::given::{Step, given, rows, run};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use tidewater_core::capture::{Read, Resumed};
 use tidewater_core::change::{Op, Row, Transaction, Value};
 use tidewater_core::env::Env;
@@ -227,6 +227,8 @@ fn generated_writes_at_both_ends_of_a_chain_arrive_at_its_last() {
 
 /// What a target would hold that took every change as it came.
 fn take(held: &mut BTreeMap<i64, Row>, read: &Transaction) {
+    let keys: HashSet<_> = read.changes.iter().map(|change| &change.key).collect();
+    assert_eq!(keys.len(), read.changes.len(), "each row once: {read:?}");
     for change in &read.changes {
         let Some(Value::I64(id)) = change.key.values().next() else { panic!("a row number was expected") };
         match &change.op {
