@@ -34,7 +34,7 @@ fn writes(dice: &Dice) -> String {
     let mut script = String::from(".timeout 10000\nPRAGMA foreign_keys = ON;\n");
     for _ in 0..60 {
         let (a, b) = (1 + dice.roll(20_500), 1 + dice.roll(20_500));
-        let statement = match dice.roll(7) {
+        let statement = match dice.roll(10) {
             0 => format!("INSERT OR REPLACE INTO parts VALUES ({a}, 'c{b}', 'replaced');"),
             1 => format!("DELETE FROM parts WHERE id = {a};"),
             2 => format!("UPDATE OR REPLACE parts SET id = {a} WHERE id = {b};"),
@@ -45,7 +45,12 @@ fn writes(dice: &Dice) -> String {
                 "BEGIN; UPDATE parts SET code = 'swap' WHERE id = {a}; UPDATE OR IGNORE parts SET code = 'c{a}' WHERE id = {b}; \
                  UPDATE OR IGNORE parts SET code = 'c{b}' WHERE id = {a}; COMMIT;"
             ),
-            5 => format!("UPDATE parts SET note = note || 'x' WHERE id BETWEEN {a} AND {a} + 20;"),
+            // Beyond the last row: not logged one by one, and some gone again before anybody looks.
+            5 => format!(
+                "INSERT INTO parts(code, note) SELECT NULL, note || {b} FROM parts WHERE id BETWEEN {a} AND {a} + 100;"
+            ),
+            6 => format!("DELETE FROM parts WHERE id > (SELECT max(id) FROM parts) - {};", a % 200),
+            7 => format!("UPDATE parts SET note = note || 'x' WHERE id BETWEEN {a} AND {a} + 20;"),
             _ => format!("UPDATE stock SET n = n + 1 WHERE part BETWEEN {a} AND {a} + 100;"),
         };
         script.push_str(&statement);
@@ -77,17 +82,25 @@ fn ahead(place: &Place, target: &str) -> u64 {
     }
     let position: String =
         shop.query_row("SELECT position FROM t._tidewater_link", [], |r| r.get(0)).expect("a position");
-    let seq = position.split('@').next().expect("a number");
+    let place = position.split('@').next().expect("a number");
+    // Of the entry after the number some rows may be there already, those through the second number.
+    let (seq, within) = place.split_once(':').unwrap_or((place, "NULL"));
     let pending = |table: &str| {
-        format!(
-            "SELECT k1 FROM _tidewater_log WHERE seq > {seq} AND tab = (SELECT id FROM _tidewater_table WHERE name = '{table}')"
-        )
+        let tab = format!("(SELECT id FROM _tidewater_table WHERE name = '{table}')");
+        format!("SELECT k1 FROM _tidewater_log WHERE seq > {seq} AND tab = {tab}")
     };
+    let appended = format!(
+        "SELECT p.id FROM parts p, _tidewater_table t WHERE t.name = 'parts' AND p.id > t.top UNION ALL \
+         SELECT p.id FROM _tidewater_log l, parts p WHERE l.seq > {seq} \
+         AND l.tab = -(SELECT id FROM _tidewater_table WHERE name = 'parts') \
+         AND p.id > iif(l.seq = {seq} + 1, ifnull({within}, l.k1), l.k1) AND p.id <= l.k2"
+    );
     // A row that waits for a unique value is held: known to be missing, not forgotten.
     let held: u64 = shop.query_row("SELECT count(*) FROM t._tidewater_held", [], |r| r.get(0)).expect("reads");
     let differ = |left: &str, right: &str, table: &str, key: &str| -> u64 {
         let sql = format!(
-            "SELECT count(*) FROM (SELECT * FROM {left}.{table} EXCEPT SELECT * FROM {right}.{table}) WHERE {key} NOT IN ({})",
+            "SELECT count(*) FROM (SELECT * FROM {left}.{table} EXCEPT SELECT * FROM {right}.{table}) \
+             WHERE {key} NOT IN ({} UNION ALL {appended})",
             pending(table)
         );
         shop.query_row(&sql, [], |r| r.get(0)).expect("compares")

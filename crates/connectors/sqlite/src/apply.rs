@@ -1,5 +1,6 @@
 //! Writing a batch: its rows, what could not be written, and its progress, in one transaction.
 
+use crate::appended::Appended;
 use crate::aside;
 use crate::collisions;
 use crate::meta;
@@ -10,6 +11,7 @@ use crate::target::State;
 use crate::types::bind;
 use rusqlite::{CachedStatement, Connection};
 use std::collections::HashSet;
+use std::sync::Arc;
 use tidewater_core::apply::{Durability, Held, Writer, Written};
 use tidewater_core::change::{Change, Deletes, ForeignKey, Identity, Key, Mapping, Op, Raw, Row, Value, View};
 use tidewater_core::transport::{Batch, Mode, Progress};
@@ -36,6 +38,8 @@ struct Done {
     written: Written,
     /// The schema version now.
     cookie: i64,
+    /// The tables here whose appended rows are logged by range.
+    appended: Arc<[Appended]>,
     /// The rows to look at again when the source is consistent.
     dangling: HashSet<(usize, Key)>,
 }
@@ -196,6 +200,7 @@ impl State {
         }
         let done = done.ok_or_else(|| Error::internal("a batch was neither written nor refused"))?;
         (self.chained_at, self.seen, self.dangling) = (Some(done.cookie), Some(done.cookie), done.dangling);
+        self.appended = done.appended;
         if !self.held.is_empty() {
             for change in &batch.changes {
                 self.held.remove(&(self.mappings[change.table].source.table.clone(), change.key.clone()));
@@ -222,11 +227,8 @@ impl State {
         let sqlite = |e| self.open.explain(e);
         let cookie = meta::cookie(c).map_err(sqlite)?;
         self.refuse_renumbered(cookie, &self.mappings)?;
-        if self.chained_at != Some(cookie) {
-            let made = crate::chain::refresh(c, &writer.link, &writer.run_triggers, self.open.database.log_rows_max)
-                .map_err(sqlite)?;
-            made.map_err(|name| no_trigger(&name, &self.open.database.shown))?;
-        }
+        let appended = self.chained(c, cookie, writer)?;
+        appended.iter().try_for_each(|table| table.cut(c)).map_err(sqlite)?;
         self.advance(c, writer, &batch.progress)?;
         let mut written = match resolve {
             true => self.resolved(c, batch, writer)?,
@@ -244,9 +246,21 @@ impl State {
             written.dangling = dangling.len() as u64;
             dangling.clear();
         }
+        appended.iter().try_for_each(|table| table.know(c)).map_err(sqlite)?;
         // The first entry of a journal makes its table.
         let cookie = own_ddl::known(c, cookie).map_err(sqlite)?;
-        Ok(Some(Done { written, cookie, dangling }))
+        Ok(Some(Done { written, cookie, appended, dangling }))
+    }
+
+    /// Sees to the engine's own triggers. Says of which tables the appended rows are logged by range.
+    fn chained(&self, c: &Connection, cookie: i64, writer: &Writer) -> Result<Arc<[Appended]>> {
+        if self.chained_at == Some(cookie) {
+            return Ok(self.appended.clone());
+        }
+        crate::chain::refresh(c, &writer.link, &writer.run_triggers, self.open.database.log_rows_max)
+            .map_err(|e| self.open.explain(e))?
+            .map(Arc::from)
+            .map_err(|name| no_trigger(&name, &self.open.database.shown))
     }
 
     /// Tables without a key are written by row number, and a VACUUM of the target gives rows new ones.

@@ -1,16 +1,18 @@
 //! A SQLite database as a source: installing capture, handing out positions, and noticing when one is not ours.
 //!
-//! A position is a log number and a mark, `123@9f3c…`. Before a read is handed out a new mark is stored in the
-//! source, and the target stores it with the rows. A source that was restored from an older copy does not know
-//! the mark, even when its log has since grown past the number: the position is lost, nothing is skipped.
+//! A position is a log number and a mark, `123@9f3c…`; where the entry after it stands for a range of appended rows of
+//! which some were handed out, also the number of the last of them, `123:4567@9f3c…`. Before a read is handed out a new
+//! mark is stored in the source, and the target stores it with the rows. A source that was restored from an older copy
+//! does not know the mark, even when its log has since grown past the number: the position is lost, nothing is skipped.
 
+use crate::appended::Appended;
 use crate::connection::{Access, Database, Open};
 use crate::meta;
 use crate::own_ddl;
 use crate::read::{Ends, Look};
 use crate::schema;
 use crate::sql::literal;
-use crate::triggers;
+use crate::triggers::{self, Writer};
 use crate::worker::Worker;
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
@@ -37,18 +39,26 @@ const POLL_LAST: Duration = Duration::from_millis(20);
 /// A place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct At {
+    /// The entries through this one are covered.
     pub(crate) seq: i64,
+    /// The entry after it is a range, of which the rows through this number are covered, too.
+    pub(crate) within: Option<i64>,
     pub(crate) mark: String,
 }
 
 impl At {
     pub(crate) fn parse(position: &Position) -> Option<Self> {
-        let (seq, mark) = position.0.split_once('@')?;
-        Some(Self { seq: seq.parse().ok()?, mark: mark.to_owned() })
+        let (place, mark) = position.0.split_once('@')?;
+        let (seq, within) = match place.split_once(':') {
+            Some((seq, within)) => (seq, Some(within.parse().ok()?)),
+            None => (place, None),
+        };
+        Some(Self { seq: seq.parse().ok()?, within, mark: mark.to_owned() })
     }
 
     pub(crate) fn position(&self) -> Position {
-        Position(format!("{}@{}", self.seq, self.mark))
+        let within = self.within.map_or(String::new(), |within| format!(":{within}"));
+        Position(format!("{}{within}@{}", self.seq, self.mark))
     }
 }
 
@@ -58,6 +68,8 @@ pub(crate) struct Following {
     pub(crate) mappings: Arc<[Mapping]>,
     /// The mapping of each table number in the log, as far as met; none where the entries are not for this link.
     pub(crate) tabs: HashMap<i64, Option<usize>>,
+    /// By the number of other programs' writes: the tables whose appended rows are logged by range.
+    pub(crate) appended: BTreeMap<i64, Appended>,
     pub(crate) cookie: i64,
     /// The newest mark, ours if nobody interfered.
     mark: String,
@@ -82,8 +94,17 @@ impl Following {
             mark: String::new(),
             confirmed: 0,
             timed: false,
+            appended: BTreeMap::new(),
             idle_at: None,
             clear_ms: None,
+        }
+    }
+
+    /// Cuts what was appended. Under another schema the next look has to say what becomes of it.
+    pub(crate) fn cut(&self, c: &Connection) -> rusqlite::Result<()> {
+        match meta::cookie(c)? == self.cookie {
+            true => self.appended.values().try_for_each(|table| table.cut(c)),
+            false => Ok(()),
         }
     }
 }
@@ -241,7 +262,7 @@ impl State {
                 mark_new(&self.open, following, &mark)?;
                 Ok(Read::Changes(Transaction {
                     changes: found.changes,
-                    position: At { seq: found.through, mark }.position(),
+                    position: At { seq: found.through, within: found.within, mark }.position(),
                     settled: found.settled,
                     folded: true,
                     after_ms,
@@ -268,7 +289,8 @@ impl State {
     }
 }
 
-/// Stores a new mark, and with it what is confirmed, in one short write.
+/// Stores a new mark, and with it what is confirmed, in one short write. What was appended meanwhile is cut, too:
+/// appended rows wait for their turn, and not for the end of the log.
 fn mark_new(open: &Open, following: &mut Following, mark: &str) -> Result<()> {
     let marks = open.write(|c| {
         let sqlite = |e| open.explain(e);
@@ -283,6 +305,7 @@ fn mark_new(open: &Open, following: &mut Following, mark: &str) -> Result<()> {
             .and_then(|mut s| s.execute((&following.link, kept.join(" "))))
             .map_err(sqlite)?;
         store_confirmed(c, following).map_err(sqlite)?;
+        following.cut(c).map_err(sqlite)?;
         Ok(kept)
     })?;
     following.mark.clone_from(&marks[0]);
@@ -323,6 +346,9 @@ fn store_confirmed(c: &Connection, following: &Following) -> rusqlite::Result<i6
     Ok(i64::try_from(pruned).unwrap_or(PRUNED_MAX))
 }
 
+/// The mappings by their tables' numbers, and the tables whose appended rows are logged by range.
+type Installed = (BTreeMap<i64, usize>, BTreeMap<i64, Appended>);
+
 /// Installs capture and takes up a position of the log, in the caller's transaction. `mark` is for a new one.
 pub(crate) fn begin(
     open: &Open,
@@ -352,7 +378,7 @@ impl Begin<'_> {
             installed.push("a change log and its bookkeeping: tables _tidewater_…".to_owned());
         }
         self.keep_log_open()?;
-        let tabs = self.install(before, &mut installed)?;
+        let (tabs, appended) = self.install(before, &mut installed)?;
         let stored = marks(c, link)?;
         let Ends { first, last, .. } = Ends::of(c)?;
         let resumed = match (resume, &stored) {
@@ -370,10 +396,10 @@ impl Begin<'_> {
         let (at, marks) = match (&resumed, resume, stored) {
             // Later marks were never adopted by the target: batches that failed must not use up those that are kept.
             (Resumed::At, Some(at), Some(_)) => (at.clone(), vec![at.mark.clone()]),
-            _ => (At { seq: last, mark: mark.to_owned() }, vec![mark.to_owned()]),
+            _ => (At { seq: last, within: None, mark: mark.to_owned() }, vec![mark.to_owned()]),
         };
         let cookie = own_ddl::known(c, before)?;
-        let following = self.follow(&tabs, &at, &marks, cookie)?;
+        let following = Following { appended, ..self.follow(&tabs, &at, &marks, cookie)? };
         let void = self.void(&tabs)?;
         Ok((Start { position: at.position(), resumed, installed, void }, following))
     }
@@ -387,6 +413,9 @@ impl Begin<'_> {
             |row| row.get(0),
         )?;
         triggers::install_cap(self.c, self.open.database.log_rows_max, shared)?;
+        // Cuts are entries, too, and the triggers of the database are off on our connection.
+        let (name, sql) = triggers::cap(self.open.database.log_rows_max, Writer::Engine);
+        self.c.execute_batch(&format!("DROP TRIGGER IF EXISTS temp.{name}; {sql}"))?;
         let made = self.c.execute("INSERT INTO _tidewater_log(seq, tab) VALUES (0, 0) ON CONFLICT DO NOTHING", [])?;
         if made > 0 {
             self.c.execute("UPDATE _tidewater_reader SET marks = ''", [])?;
@@ -394,20 +423,28 @@ impl Begin<'_> {
         Ok(())
     }
 
-    /// Installs triggers where they are missing, and notes which tables may have changed unseen.
-    fn install(&self, cookie: i64, installed: &mut Vec<String>) -> rusqlite::Result<BTreeMap<i64, usize>> {
+    /// Installs triggers where they are missing, and notes which tables may have changed unseen. Says which mapping
+    /// each number means, and which tables have their appended rows logged by range.
+    fn install(&self, cookie: i64, installed: &mut Vec<String>) -> rusqlite::Result<Installed> {
         let c = self.c;
         let stored_cookie: Option<i64> = c.query_row("SELECT cookie FROM _tidewater_control", [], |row| row.get(0))?;
         let vacuumed = stored_cookie.is_some_and(|stored| stored != cookie);
         if vacuumed {
             self.void_renumbered()?;
         }
-        let mut tabs = BTreeMap::new();
+        let (mut tabs, mut appended) = (BTreeMap::new(), BTreeMap::new());
         for (at, mapping) in self.mappings.iter().enumerate() {
             let name = &mapping.source.table;
             let Some(details) = schema::details(c, name)? else { continue };
-            self.widen(mapping.source.key.len())?;
+            let ends = if details.named_row_number().is_some() { 2 } else { 1 };
+            self.widen(mapping.source.key.len().max(ends))?;
             let tab = meta::table_number(c, name, "")?;
+            // Where a table is written on several sides, every row is logged, with its time.
+            let table = if meta::is_shared(c, name)? { None } else { Appended::of(&details, tab) };
+            match &table {
+                Some(table) => table.prepare(c)?,
+                None => drop(c.execute("UPDATE _tidewater_table SET top = NULL WHERE id = ?1", [tab])?),
+            }
             let made = triggers::install(c, &details, tab)?;
             if made {
                 installed.push(format!("triggers on {name}"));
@@ -415,9 +452,10 @@ impl Begin<'_> {
             if made {
                 c.execute("UPDATE _tidewater_reader_table SET void = 1 WHERE tab = ?1", [tab])?;
             }
+            appended.extend(table.map(|table| (tab, table)));
             tabs.insert(tab, at);
         }
-        Ok(tabs)
+        Ok((tabs, appended))
     }
 
     /// Row numbers may be others now: of every table that goes by them, also those that only other links follow, since
@@ -483,6 +521,7 @@ impl Begin<'_> {
             link: reader.link.clone(),
             mappings: self.mappings.clone(),
             tabs: HashMap::new(),
+            appended: BTreeMap::new(),
             cookie,
             mark: marks[0].clone(),
             confirmed: at.seq,

@@ -4,6 +4,7 @@
 //! All triggers of the database are off on our connection, so these are temporary ones: they are seen by nobody
 //! else, and go with the connection.
 
+use crate::appended::Appended;
 use crate::meta::{self, PREFIX};
 use crate::schema;
 use crate::sql::{as_temporary, quote};
@@ -11,12 +12,15 @@ use crate::triggers::{self, Writer};
 use rusqlite::{Connection, OptionalExtension};
 
 /// Makes the temporary triggers anew. An error names a trigger that is not there.
+///
+/// Says of which tables the appended rows are logged by range: what other programs appended is to be cut before the
+/// first write, and what is there after the last is known, since these triggers log all of our rows one by one.
 pub(crate) fn refresh(
     c: &Connection,
     link: &str,
     run_triggers: &[String],
     log_rows_max: u64,
-) -> rusqlite::Result<Result<(), String>> {
+) -> rusqlite::Result<Result<Vec<Appended>, String>> {
     let old: Vec<String> = c
         .prepare("SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'")?
         .query_map([], |row| row.get(0))?
@@ -24,7 +28,10 @@ pub(crate) fn refresh(
     for name in old {
         c.execute_batch(&format!("DROP TRIGGER temp.{}", quote(&name)))?;
     }
+    let mut appended = Vec::new();
     if meta::has_table(c, "_tidewater_reader")? {
+        meta::upgrade_source(c)?;
+        appended = Appended::all(c)?;
         c.execute_batch(&triggers::cap(log_rows_max, Writer::Engine).1)?;
         // Also tables that no link follows now: one may again, and nothing else would tell us.
         let followed: Vec<String> = c
@@ -52,5 +59,5 @@ pub(crate) fn refresh(
         };
         c.execute_batch(&temporary)?;
     }
-    Ok(Ok(()))
+    Ok(Ok(appended))
 }

@@ -2,13 +2,14 @@
 //!
 //! Who has read one connector finds the way in all: `capture` reads changes, `scan` reads by key, `apply` writes
 //! (`collisions` and `aside` where unique values are in the way), `schema` looks, `create` makes tables, `triggers`
-//! and `probes` are what capture installs, `meta` is what we keep in the database, `own_ddl` tells our changes of a
+//! and `probes` are what capture installs, `appended` finds the rows that they do not log, `meta` is what we keep in the database, `own_ddl` tells our changes of a
 //! schema from others', `types` turns values over, `lease` keeps two engines apart.
 //!
 //! Architecture invariants: a connection lives on one thread (`worker`); a database file is never
 //! opened by other means than SQLite; no write lock is held for longer than a batch; positions are stored with
 //! the rows. Tests: `tests/it/`, where a second process writes with the `sqlite3` shell.
 
+mod appended;
 mod apply;
 mod aside;
 mod capture;

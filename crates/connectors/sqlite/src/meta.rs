@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 /// The version of these tables.
-pub(crate) const FORMAT: i64 = 1;
+pub(crate) const FORMAT: i64 = 2;
 
 /// Everything ours begins with this.
 pub(crate) const PREFIX: &str = "_tidewater_";
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS _tidewater_control(
 const SOURCE: &str = "
 CREATE TABLE IF NOT EXISTS _tidewater_log(seq INTEGER PRIMARY KEY, tab INTEGER, k1);
 CREATE TABLE IF NOT EXISTS _tidewater_table(
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL, via TEXT NOT NULL, UNIQUE (name, via));
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, via TEXT NOT NULL, top INTEGER, UNIQUE (name, via));
 CREATE TABLE IF NOT EXISTS _tidewater_reader(
   link TEXT PRIMARY KEY, target TEXT NOT NULL, target_identity TEXT NOT NULL, marks TEXT NOT NULL,
   confirmed INTEGER NOT NULL, seen_at TEXT NOT NULL);
@@ -112,7 +112,23 @@ pub(crate) fn make_source(connection: &Connection, identity: &str) -> rusqlite::
     let made = !has_table(connection, "_tidewater_reader")?;
     make_control(connection, identity)?;
     connection.execute_batch(SOURCE)?;
+    upgrade_source(connection)?;
     Ok(made)
+}
+
+/// Whether a source is as this format has it: in format 1 each row was logged by its key.
+pub(crate) fn has_tops(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM pragma_table_info('_tidewater_table') WHERE name = 'top')")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Brings what an earlier format left in a source to this one. Its triggers are made anew by `begin`.
+pub(crate) fn upgrade_source(connection: &Connection) -> rusqlite::Result<()> {
+    if !has_tops(connection)? {
+        connection.execute_batch("ALTER TABLE _tidewater_table ADD COLUMN top INTEGER")?;
+    }
+    Ok(())
 }
 
 /// Makes the target's part.
@@ -154,7 +170,7 @@ fn make_control(connection: &Connection, identity: &str) -> rusqlite::Result<()>
         "INSERT INTO _tidewater_control(id, format, identity) VALUES (1, ?1, ?2) ON CONFLICT DO NOTHING",
         (FORMAT, identity),
     )?;
-    Ok(())
+    connection.execute("UPDATE _tidewater_control SET format = ?1 WHERE format < ?1", [FORMAT]).map(drop)
 }
 
 /// The number under which a table's writes are logged: those of other programs (`via` is empty), or what the engine

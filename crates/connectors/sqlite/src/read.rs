@@ -1,11 +1,14 @@
 //! One read of the log: which keys changed after a position, and how their rows stand now.
 //!
 //! The log holds keys, so a read gives the state of rows, not their history. What it gives is consistent once a
-//! read has reached the end of the log in its own snapshot: then the transaction is `settled`.
+//! read has reached the end of the log in its own snapshot, and no row is there that the log does not know of
+//! (`appended`): then the transaction is `settled`. An entry that stands for a range gives all rows in it, as if each
+//! of their keys had been logged; a range may hold more than a read, and is then gone on with.
 
+use crate::appended::Beyond;
 use crate::capture::{At, Following};
 use crate::connection::Open;
-use crate::scan::One;
+use crate::scan::{One, Reader, numbered_sql};
 use crate::schema;
 use crate::types;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
@@ -24,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) written_ms: Vec<Option<i64>>,
     /// The last entry that is covered.
     pub(crate) through: i64,
+    /// Of the range after it, the rows through this number are covered, too.
+    pub(crate) within: Option<i64>,
     pub(crate) settled: bool,
     pub(crate) left_out: u64,
 }
@@ -70,33 +75,57 @@ impl Ends {
 }
 
 impl Open {
-    /// Looks at the log after `at`.
+    /// Looks at the log after `at`. Where it is read to its end, what was appended is cut first.
     pub(crate) fn look(&self, following: &mut Following, at: &At, budget: Budget) -> Result<Look> {
-        self.read(|c| self.look_in(c, following, at, budget))
+        loop {
+            if let Some(look) = self.read(|c| self.snapshot(c, following, at, budget))? {
+                return Ok(look);
+            }
+            // Now there is an entry after `at`, so the loop ends.
+            self.write(|c| following.cut(c).map_err(|e| self.explain(e)))?;
+        }
     }
 
-    /// The same, in the caller's transaction.
-    pub(crate) fn look_in(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget) -> Result<Look> {
+    /// One look in one snapshot. `None` where the log is read to its end, but rows are there that it does not know of.
+    fn snapshot(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget) -> Result<Option<Look>> {
         let sqlite = |e| self.explain(e);
         if crate::meta::cookie(c).map_err(sqlite)? != following.cookie {
-            return Ok(Look::SchemaChanged);
+            return Ok(Some(Look::SchemaChanged));
         }
         let Ends { first, last, whole } = Ends::of(c).map_err(sqlite)?;
         if !whole || last < at.seq {
             return Err(crate::capture::restored(&self.database.shown));
         }
+        let mut appended = false;
+        for table in following.appended.values() {
+            match table.beyond(c).map_err(sqlite)? {
+                Beyond::Nothing => {}
+                Beyond::Rows { .. } => appended = true,
+                Beyond::Unknown => return Ok(Some(Look::SchemaChanged)),
+            }
+        }
         if last == at.seq {
-            return Ok(Look::Nothing);
+            return Ok(if appended { None } else { Some(Look::Nothing) });
         }
         if first > at.seq + 1 {
             return Err(overrun(&self.database.shown, self.database.log_rows_max));
         }
-        self.entries(c, following, at, budget, last)
+        let mut look = self.entries(c, following, at, budget, last)?;
+        if let Look::Found(found) = &mut look {
+            found.settled &= !appended;
+        }
+        Ok(Some(look))
+    }
+
+    /// A look in the caller's transaction, for a reader of tables that are logged row by row.
+    pub(crate) fn look_in(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget) -> Result<Look> {
+        Ok(self.snapshot(c, following, at, budget)?.unwrap_or(Look::Nothing))
     }
 
     fn entries(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget, end: i64) -> Result<Look> {
         let sqlite = |e| self.explain(e);
-        let width = following.mappings.iter().map(|m| m.source.key.len()).max().unwrap_or(1);
+        let ends = if following.appended.is_empty() { 1 } else { 2 };
+        let width = following.mappings.iter().map(|m| m.source.key.len()).max().unwrap_or(1).max(ends);
         let keys: Vec<String> = (1..=width).map(|n| format!("k{n}")).collect();
         let sql = format!(
             "SELECT seq, tab, {}{} FROM _tidewater_log WHERE seq > ?1 ORDER BY seq LIMIT {ENTRIES_PER_READ_MAX}",
@@ -106,33 +135,47 @@ impl Open {
         let mut statement = c.prepare_cached(&sql).map_err(sqlite)?;
         let mut rows = statement.query([at.seq]).map_err(sqlite)?;
         let mappings = following.mappings.clone();
-        let mut collected = Collected::new(c, &mappings);
+        let mut collected = Collected::new(c, &mappings, budget);
         let mut written = HashMap::new();
         let mut builder = RowBuilder::default();
-        let mut found = Found { changes: vec![], written_ms: vec![], through: at.seq, settled: false, left_out: 0 };
+        let mut found = Found {
+            changes: vec![],
+            written_ms: vec![],
+            through: at.seq,
+            within: at.within,
+            settled: false,
+            left_out: 0,
+        };
         while let Some(row) = rows.next().map_err(sqlite)? {
-            if collected.changes.len() >= budget.rows_max || collected.bytes >= budget.bytes_max {
+            if collected.is_full() {
                 break;
             }
-            if let Some(table) = table(c, row, following).map_err(sqlite)? {
-                let key = key(row, mappings[table].source.key.len(), &mut builder).map_err(sqlite)?;
-                if key.values().any(|v| v == Value::Null) {
-                    if schema::has_null_keys(c, &mappings[table].source).map_err(sqlite)? {
+            match entry(c, row, following).map_err(sqlite)? {
+                Entry::Others => {}
+                Entry::Range(table, after, through) => {
+                    let after = found.within.unwrap_or(after);
+                    found.within = collected.range(table, after, through).map_err(sqlite)?;
+                    if found.within.is_some() {
+                        break;
+                    }
+                }
+                Entry::Key(table) => {
+                    let key = key(row, mappings[table].source.key.len(), &mut builder).map_err(sqlite)?;
+                    if !key.values().any(|v| v == Value::Null) {
+                        if following.timed {
+                            let day: Option<f64> = row.get(2 + width).map_err(sqlite)?;
+                            written.insert((table, key.clone()), day.map(unix_ms));
+                        }
+                        collected.add(table, key).map_err(sqlite)?;
+                    } else if schema::has_null_keys(c, &mappings[table].source).map_err(sqlite)? {
                         return Ok(Look::SchemaChanged);
                     }
-                    // The row was never carried, and is gone.
-                    found.through = row.get(0).map_err(sqlite)?;
-                    continue;
+                    // Otherwise the row was never carried, and is gone.
                 }
-                if following.timed {
-                    let day: Option<f64> = row.get(2 + width).map_err(sqlite)?;
-                    written.insert((table, key.clone()), day.map(unix_ms));
-                }
-                collected.add(table, key).map_err(sqlite)?;
             }
-            found.through = row.get(0).map_err(sqlite)?;
+            (found.through, found.within) = (row.get(0).map_err(sqlite)?, None);
         }
-        found.settled = found.through == end;
+        found.settled = found.through == end && found.within.is_none();
         found.left_out = collected.left_out();
         found.changes = collected.changes;
         if following.timed {
@@ -149,9 +192,30 @@ fn unix_ms(day: f64) -> i64 {
     ((day - DAY_1970) * 86_400_000.0).round() as i64
 }
 
-/// The mapping of one log entry, if it belongs to this link.
-fn table(c: &Connection, row: &SqlRow<'_>, following: &mut Following) -> rusqlite::Result<Option<usize>> {
-    let Some(tab) = row.get::<_, Option<i64>>(1)? else { return Ok(None) };
+/// What one entry of the log says to a link.
+enum Entry {
+    /// One key of this mapping's table.
+    Key(usize),
+    /// The rows of this mapping's table with numbers after the first up to the second.
+    Range(usize, i64, i64),
+    /// Nothing.
+    Others,
+}
+
+fn entry(c: &Connection, row: &SqlRow<'_>, following: &mut Following) -> rusqlite::Result<Entry> {
+    let Some(tab) = row.get::<_, Option<i64>>(1)? else { return Ok(Entry::Others) };
+    let range = tab < 0;
+    Ok(match table(c, tab.saturating_abs(), following)? {
+        None => Entry::Others,
+        Some(table) if !range => Entry::Key(table),
+        // A table that is rebuilt with another key is compared.
+        Some(_) if !following.appended.contains_key(&tab.saturating_neg()) => Entry::Others,
+        Some(table) => Entry::Range(table, row.get(2)?, row.get(3)?),
+    })
+}
+
+/// The mapping of a table's number, if its entries belong to this link.
+fn table(c: &Connection, tab: i64, following: &mut Following) -> rusqlite::Result<Option<usize>> {
     if let Some(known) = following.tabs.get(&tab) {
         return Ok(*known);
     }
@@ -177,16 +241,23 @@ fn key(row: &SqlRow<'_>, parts: usize, builder: &mut RowBuilder) -> rusqlite::Re
 struct Collected<'c, 'm> {
     connection: &'c Connection,
     mappings: &'m [Mapping],
+    budget: Budget,
     lookups: HashMap<usize, One<'c, 'm>>,
     seen: HashSet<(usize, Key)>,
     changes: Vec<Change>,
     bytes: usize,
+    /// Values over the limit, in ranges.
+    left_out: u64,
 }
 
 impl<'c, 'm> Collected<'c, 'm> {
-    fn new(connection: &'c Connection, mappings: &'m [Mapping]) -> Self {
+    fn new(connection: &'c Connection, mappings: &'m [Mapping], budget: Budget) -> Self {
         let (lookups, seen) = (HashMap::new(), HashSet::new());
-        Self { connection, mappings, lookups, seen, changes: vec![], bytes: 0 }
+        Self { connection, mappings, budget, lookups, seen, changes: vec![], bytes: 0, left_out: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.changes.len() >= self.budget.rows_max || self.bytes >= self.budget.bytes_max
     }
 
     fn add(&mut self, table: usize, key: Key) -> rusqlite::Result<()> {
@@ -214,6 +285,32 @@ impl<'c, 'm> Collected<'c, 'm> {
         Ok(())
     }
 
+    /// The rows with numbers after `after` up to `through`, in order, while there is room: whoever stopped before the
+    /// end is told after which row. A row that the view does not see may have been one that it saw.
+    fn range(&mut self, table: usize, after: i64, through: i64) -> rusqlite::Result<Option<i64>> {
+        let view = &self.mappings[table].source;
+        let mut statement = self.connection.prepare_cached(&numbered_sql(view))?;
+        let mut rows = statement.query([after, through])?;
+        let mut reader = Reader::new(view);
+        let (mut builder, mut last, mut stopped) = (RowBuilder::default(), after, None);
+        while let Some(row) = rows.next()? {
+            if self.is_full() {
+                stopped = Some(last);
+                break;
+            }
+            last = row.get(0)?;
+            builder.push(&Value::I64(last));
+            let key = builder.take();
+            if self.seen.insert((table, key.clone())) {
+                let visible: bool = row.get(1)?;
+                let op = if visible { Op::Upsert(reader.row(row, 2)?) } else { Op::Delete };
+                self.push(table, key, op);
+            }
+        }
+        self.left_out += reader.left_out;
+        Ok(stopped)
+    }
+
     fn push(&mut self, table: usize, key: Key, op: Op) {
         let change = Change { table, key, op };
         self.bytes += change.bytes();
@@ -221,6 +318,6 @@ impl<'c, 'm> Collected<'c, 'm> {
     }
 
     fn left_out(&self) -> u64 {
-        self.lookups.values().map(One::left_out).sum()
+        self.left_out + self.lookups.values().map(One::left_out).sum::<u64>()
     }
 }

@@ -79,6 +79,15 @@ fn range_sql(view: &View, range: &Range) -> String {
     format!("SELECT {} FROM {table} WHERE {} ORDER BY {key} LIMIT ?{first}", names(view), conditions.join(" AND "))
 }
 
+/// The rows of a view with row numbers after `?1` up to `?2`, in order: the number, whether the view sees the row, and
+/// its columns.
+pub(crate) fn numbered_sql(view: &View) -> String {
+    let key = list("", key_names(view));
+    let visible = visible(view.filter.as_ref(), view.deleted_when.as_ref());
+    let (columns, table) = (names(view), quote(&view.table));
+    format!("SELECT {key}, {visible}, {columns} FROM {table} WHERE {key} > ?1 AND {key} <= ?2 ORDER BY {key}")
+}
+
 fn bind_range(statement: &mut Statement<'_>, range: &Range, rows_max: usize) -> rusqlite::Result<()> {
     let mut first = 1;
     for key in [&range.after, &range.through].into_iter().flatten() {

@@ -33,6 +33,14 @@ pub(crate) struct Details {
     pub(crate) without_rowid: bool,
 }
 
+impl Details {
+    /// The key's column, where the row number is the key under a name of its own.
+    pub(crate) fn named_row_number(&self) -> Option<&str> {
+        let named = self.key_is_row_number && self.table.identity == Identity::PrimaryKey;
+        if named { self.table.key.first().map(String::as_str) } else { None }
+    }
+}
+
 /// Looks at everything.
 pub(crate) fn survey(connection: &Connection, identity: &str) -> rusqlite::Result<Survey> {
     let mut survey = Survey { identity: identity.to_owned(), ..Survey::default() };

@@ -1,5 +1,6 @@
 //! What a database knows about the links that read and write it. Read only; works while an engine runs.
 
+use crate::appended::{Appended, Beyond};
 use crate::connection::{Access, Database, Open};
 use crate::ledger;
 use crate::meta;
@@ -53,6 +54,9 @@ pub struct PeerStatus {
     pub heard_at: Option<String>,
 }
 
+/// Appended rows are counted so far: it takes about a second.
+const APPENDED_COUNTED_MAX: u64 = 10_000_000;
+
 /// A link that reads this database.
 #[derive(Debug, Clone)]
 pub struct FollowerStatus {
@@ -62,7 +66,7 @@ pub struct FollowerStatus {
     pub target: String,
     /// The target's identity.
     pub target_identity: String,
-    /// Log entries that it has not confirmed; `None` once it is so far behind that it must compare.
+    /// Logged keys and appended rows that it has not confirmed; `None` once it is so far behind that it must compare.
     pub pending: Option<u64>,
     /// When it last confirmed, UTC.
     pub seen_at: String,
@@ -116,6 +120,29 @@ impl Status {
     }
 }
 
+/// The appended rows of a table that a link has not confirmed: in ranges in its log, and beyond what the log knows of.
+fn pending_rows(c: &Connection, link: &str, table: &Appended) -> rusqlite::Result<u64> {
+    let follows = "SELECT EXISTS (SELECT 1 FROM _tidewater_reader_table WHERE link = ?1 AND tab = ?2)";
+    if !c.prepare_cached(follows)?.query_row((link, table.tab), |row| row.get::<_, bool>(0))? {
+        return Ok(0);
+    }
+    let mut ranges: Vec<(i64, i64)> = c
+        .prepare_cached(
+            "SELECT l.k1, l.k2 FROM _tidewater_log l, _tidewater_reader r \
+             WHERE r.link = ?1 AND l.seq > r.confirmed AND l.tab = -?2",
+        )?
+        .query_map((link, table.tab), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    if let Beyond::Rows { top, highest } = table.beyond(c)? {
+        ranges.push((top, highest));
+    }
+    let mut rows = 0;
+    for (after, through) in ranges {
+        rows += table.count(c, after, through, APPENDED_COUNTED_MAX - rows)?;
+    }
+    Ok(rows)
+}
+
 fn read(c: &Connection) -> rusqlite::Result<Status> {
     let mut status = Status { identity: meta::identity(c)?.map(|(_, identity)| identity), ..Status::default() };
     if meta::has_table(c, "_tidewater_reader")? {
@@ -139,6 +166,15 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
                 })
             })?
             .collect::<Result<_, _>>()?;
+        if meta::has_tops(c)? {
+            let appended = Appended::all(c)?;
+            for follower in &mut status.followers {
+                for table in &appended {
+                    let rows = pending_rows(c, &follower.link, table)?;
+                    follower.pending = follower.pending.map(|pending| pending + rows);
+                }
+            }
+        }
     }
     if meta::has_table(c, "_tidewater_link")? {
         status.links = c

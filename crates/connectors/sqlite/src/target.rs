@@ -1,5 +1,6 @@
 //! A SQLite database as a target.
 
+use crate::appended::Appended;
 use crate::connection::{Access, Database, Open};
 use crate::worker::Worker;
 use crate::{create, ledger, schema, teardown};
@@ -29,6 +30,8 @@ pub(crate) struct State {
     pub(crate) seen: Option<i64>,
     /// The schema for which the engine's own triggers were made.
     pub(crate) chained_at: Option<i64>,
+    /// Made with them: the tables whose appended rows are logged by range.
+    pub(crate) appended: Arc<[Appended]>,
     /// Whether the file has a write-ahead log. Made by `prepare`.
     pub(crate) write_ahead: bool,
     /// Whether commits are flushed to disk now.
@@ -52,6 +55,7 @@ impl SqliteTarget {
             dangling: HashSet::new(),
             seen: None,
             chained_at: None,
+            appended: Arc::new([]),
             write_ahead: false,
             flushed: true,
         };

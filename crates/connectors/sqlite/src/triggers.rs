@@ -2,8 +2,9 @@
 //!
 //! They append keys to the log, never values, and name only key and unique columns, so that dropping any other
 //! column does not break on them. They call no function, and look up only what a unique index demands: each look would
-//! cost the application as much as the log entry does. Only where a table is written on several sides, each entry has
-//! the time, by which concurrent writes are ranked. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
+//! cost the application as much as the log entry does. What is appended beyond the highest row number known is not
+//! logged (`appended`). Only where a table is written on several sides is every row logged, with the time, by which
+//! concurrent writes are ranked. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
 //! Tests: each trap by name in `tests/it/traps.rs`.
 
 use crate::meta::PREFIX;
@@ -69,7 +70,7 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     key_columns.extend(aliases);
     let key_columns = list("", key_columns);
     let mut parts = vec![
-        ("i", "AFTER INSERT".to_owned(), String::new(), log("NEW")),
+        ("i", "AFTER INSERT".to_owned(), not_appended(details, tab, writer, timed), log("NEW")),
         ("u", "AFTER UPDATE".to_owned(), String::new(), log("NEW")),
         ("d", "AFTER DELETE".to_owned(), String::new(), log("OLD")),
         ("k", format!("AFTER UPDATE OF {key_columns}"), format!(" WHEN {}", moved.join(" OR ")), log("OLD")),
@@ -87,6 +88,18 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
         (name, sql)
     };
     parts.into_iter().map(make).collect()
+}
+
+/// When other programs' inserts are logged: where the highest row number known is gone, or the time is asked for, always. The engine's own are
+/// logged one by one, under its link.
+fn not_appended(details: &Details, tab: i64, writer: Writer, timed: bool) -> String {
+    match (writer, details.named_row_number()) {
+        (Writer::Application, Some(key)) if !timed => {
+            let top = format!("(SELECT top FROM _tidewater_table WHERE id = {tab})");
+            format!(" WHEN (NEW.{} > {top}) IS NOT 1", quote(key))
+        }
+        _ => String::new(),
+    }
 }
 
 /// The trigger that bounds the log at about `rows_max` entries.

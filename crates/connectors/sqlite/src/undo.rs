@@ -54,7 +54,8 @@ pub(crate) fn restore(open: &Open, run: &str) -> Result<u64> {
         refuse_renumbered(open, c, run, cookie)?;
         // To links that read this database, a row put back is a write like any other program's.
         let made = crate::chain::refresh(c, "", &[], open.database.log_rows_max).map_err(sqlite)?;
-        made.map_err(|name| Error::internal(format!("trigger {name} was not asked for")))?;
+        let appended = made.map_err(|name| Error::internal(format!("trigger {name} was not asked for")))?;
+        appended.iter().try_for_each(|table| table.cut(c)).map_err(sqlite)?;
         c.execute_batch("SAVEPOINT rows").map_err(sqlite)?;
         let mut restored = put_all_back(open, c, run, false);
         if matches!(&restored, Err(error) if error.code == code::ROW_HELD) {
@@ -67,12 +68,13 @@ pub(crate) fn restore(open: &Open, run: &str) -> Result<u64> {
         if restored == 0 {
             return Err(no_run(run, &open.database.shown));
         }
+        appended.iter().try_for_each(|table| table.know(c)).map_err(sqlite)?;
         c.execute("DELETE FROM _tidewater_journal WHERE run = ?1", [run]).map_err(sqlite)?;
         let more = "SELECT EXISTS (SELECT 1 FROM _tidewater_journal)";
         if !c.query_row(more, [], |row| row.get::<_, bool>(0)).map_err(sqlite)? {
             c.execute_batch("DROP TABLE _tidewater_journal").map_err(sqlite)?;
-            own_ddl::known(c, cookie).map_err(sqlite)?;
         }
+        own_ddl::known(c, cookie).map_err(sqlite)?;
         Ok(restored)
     })
 }

@@ -42,7 +42,13 @@ impl Ledger {
     pub(super) fn new(node: Node, endpoint: &str) -> Self {
         let own =
             Stored { node, number: 1, endpoint: endpoint.to_owned(), counter: 0, own_from: Some(0), changed: true };
-        Self { nodes: vec![own], own: 0, seq: 0, sealed: At { seq: 0, mark: String::new() }, digests: BTreeMap::new() }
+        Self {
+            nodes: vec![own],
+            own: 0,
+            seq: 0,
+            sealed: At { seq: 0, within: None, mark: String::new() },
+            digests: BTreeMap::new(),
+        }
     }
 
     /// Reads it; `None` where this database never took part.
@@ -66,7 +72,7 @@ impl Ledger {
                 })
             })?
             .collect::<Result<_, _>>()?;
-        let sealed = At::parse(&Position(position)).unwrap_or(At { seq: 0, mark: String::new() });
+        let sealed = At::parse(&Position(position)).unwrap_or(At { seq: 0, within: None, mark: String::new() });
         let own = nodes.iter().position(|stored| stored.number == number);
         let digests = c
             .prepare_cached("SELECT tab, digest FROM _tidewater_shared")?

@@ -4,12 +4,15 @@ use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tidewater_core::apply::Target;
-use tidewater_core::capture::Source;
-use tidewater_core::change::Scope;
+use tidewater_core::capture::{Read, Reader, Source, Start};
+use tidewater_core::change::{Mapping, Position, Row, Scope};
 use tidewater_core::env::Env;
 use tidewater_core::link::{Ends, Event, Existing, Link, Observer, Report, Run, Settings, Unwatched};
+use tidewater_core::transport::Budget;
+use tidewater_core::verify::Scan;
 use tidewater_core::{Error, Result};
 use tidewater_sqlite::{Access, Database, SqliteSource, SqliteTarget};
 
@@ -196,6 +199,51 @@ impl Pair {
         self.same();
         assert_eq!((report.copied, report.compared), (0, 0), "only changes are sent: {report:?}");
         report
+    }
+}
+
+/// One reader of a source, step by step.
+pub(crate) struct Step {
+    source: SqliteSource,
+    reader: Reader,
+    mappings: Arc<[Mapping]>,
+}
+
+impl Step {
+    /// A reader of all tables, by the name of its link.
+    pub(crate) fn of(path: &Path, link: &str) -> Self {
+        Self::limited(path, link, Database::LOG_ROWS_MAX_DEFAULT)
+    }
+
+    /// The same, where the log keeps no more than this.
+    pub(crate) fn limited(path: &Path, link: &str, log_rows_max: u64) -> Self {
+        let database = Database { log_rows_max, ..Database::new(path) };
+        let mut source = SqliteSource::open(&database, Access::Write, &Env::real()).expect("opens");
+        let survey = block_on(source.survey()).expect("is surveyed");
+        let mappings =
+            survey.tables.iter().map(|t| Scope::default().special(&t.name).resolve(t).expect("resolves")).collect();
+        let reader = Reader { link: link.into(), target: link.into(), target_identity: link.into() };
+        Self { source, reader, mappings }
+    }
+
+    pub(crate) fn begins(&mut self, resume: Option<&Position>) -> Start {
+        block_on(self.source.begin(&self.reader, self.mappings.clone(), resume)).expect("begins")
+    }
+
+    /// What is found after a position.
+    pub(crate) fn reads(&mut self, after: &Position, rows_max: usize, bytes_max: usize) -> Read {
+        let budget = Budget { rows_max, bytes_max };
+        block_on(self.source.read(after, budget, Duration::ZERO)).expect("reads")
+    }
+
+    /// All rows of the first table, in the order of their keys.
+    pub(crate) fn rows(&mut self) -> Vec<Row> {
+        let budget = Budget { rows_max: usize::MAX, bytes_max: usize::MAX };
+        block_on(self.source.chunk(&self.mappings[0].source, None, budget)).expect("reads").rows
+    }
+
+    pub(crate) fn confirms(&mut self, position: &Position) {
+        block_on(self.source.confirm(position, true)).expect("confirms");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the SQLite connector on real files, with the `sqlite3` shell as the other program.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod appended;
 mod both_ways;
 mod differential;
 mod given;

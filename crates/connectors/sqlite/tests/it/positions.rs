@@ -1,15 +1,8 @@
 //! Positions that are lost: noticed, never skipped, and recovered by sending only what differs.
 
-use crate::given::{block_on, given, same, shell};
-use std::path::Path;
-use std::sync::Arc;
-use tidewater_core::capture::{Reader, Source, Start};
-use tidewater_core::change::{Mapping, Position, Scope};
-use tidewater_core::env::Env;
+use crate::given::{Step, given, same, shell};
 use tidewater_core::link::Existing;
-use tidewater_core::verify::Scan;
 use tidewater_core::{Kind, code};
-use tidewater_sqlite::{Access, Database, SqliteSource};
 
 const ROWS: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v);
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2000) INSERT INTO t SELECT i, i FROM n;";
@@ -88,32 +81,6 @@ fn a_log_that_only_the_engine_writes_is_bounded_too() {
     assert!(entries <= 117, "{entries} entries: the limit, an eighth of it, and entry 0");
     assert!(onwards().compared > 0, "what was forgotten is compared");
     same(&pair.source, &third);
-}
-
-/// One reader of a source, step by step.
-struct Step {
-    source: SqliteSource,
-    reader: Reader,
-    mappings: Arc<[Mapping]>,
-}
-
-impl Step {
-    fn of(path: &Path, link: &str) -> Self {
-        let mut source = SqliteSource::open(&Database::new(path), Access::Write, &Env::real()).expect("opens");
-        let survey = block_on(source.survey()).expect("is surveyed");
-        let mappings =
-            survey.tables.iter().map(|t| Scope::default().special(&t.name).resolve(t).expect("resolves")).collect();
-        let reader = Reader { link: link.into(), target: link.into(), target_identity: link.into() };
-        Self { source, reader, mappings }
-    }
-
-    fn begins(&mut self, resume: Option<&Position>) -> Start {
-        block_on(self.source.begin(&self.reader, self.mappings.clone(), resume)).expect("begins")
-    }
-
-    fn confirms(&mut self, position: &Position) {
-        block_on(self.source.confirm(position, true)).expect("confirms");
-    }
 }
 
 #[test]
