@@ -44,11 +44,12 @@ CREATE TABLE IF NOT EXISTS _tidewater_journal(
   id INTEGER PRIMARY KEY, run TEXT NOT NULL, link TEXT NOT NULL, target TEXT NOT NULL, columns TEXT NOT NULL,
   key_columns TEXT NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, row BLOB NOT NULL, at TEXT NOT NULL);";
 
-// A row's version is found by its key, and by its place in the queue.
+// A row's version is found by its key. The queue is only ever appended to; entries whose version has moved on are
+// left behind, and pruned now and then.
 const REPLICA: &str = "
 CREATE TABLE IF NOT EXISTS _tidewater_replica(
   id INTEGER PRIMARY KEY CHECK (id = 1), endpoint TEXT NOT NULL, node INTEGER NOT NULL, seq INTEGER NOT NULL,
-  position TEXT NOT NULL);
+  position TEXT NOT NULL, prune_at INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS _tidewater_node(
   number INTEGER PRIMARY KEY, node BLOB NOT NULL UNIQUE, endpoint TEXT NOT NULL, counter INTEGER NOT NULL,
   own_from INTEGER, met INTEGER NOT NULL DEFAULT 0, confirmed INTEGER);
@@ -61,7 +62,7 @@ CREATE TABLE IF NOT EXISTS _tidewater_shared(
 CREATE TABLE IF NOT EXISTS _tidewater_version(
   tab INTEGER NOT NULL, key BLOB NOT NULL, seq INTEGER NOT NULL, via INTEGER, hash BLOB, state BLOB NOT NULL,
   PRIMARY KEY (tab, key)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS _tidewater_version_seq ON _tidewater_version(seq);
+CREATE TABLE IF NOT EXISTS _tidewater_queue(seq INTEGER PRIMARY KEY, tab INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS _tidewater_parked(
   tab INTEGER NOT NULL, key BLOB NOT NULL, row BLOB NOT NULL, unfit INTEGER NOT NULL, reason TEXT NOT NULL,
   PRIMARY KEY (tab, key)) WITHOUT ROWID;
@@ -80,12 +81,13 @@ pub(crate) const TARGET_TABLES: [&str; 4] =
     ["_tidewater_link", "_tidewater_link_table", "_tidewater_held", "_tidewater_journal"];
 
 /// The tables of the replica's part.
-pub(crate) const REPLICA_TABLES: [&str; 7] = [
+pub(crate) const REPLICA_TABLES: [&str; 8] = [
     "_tidewater_replica",
     "_tidewater_node",
     "_tidewater_heard",
     "_tidewater_shared",
     "_tidewater_version",
+    "_tidewater_queue",
     "_tidewater_parked",
     "_tidewater_conflict",
 ];

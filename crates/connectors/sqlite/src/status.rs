@@ -217,7 +217,8 @@ fn replica(c: &Connection) -> rusqlite::Result<Option<ReplicaStatus>> {
     let number = |sql: &str| c.query_row(sql, [], |row| row.get::<_, u64>(0));
     let peers = "SELECT n.endpoint, max(h.at), max(n.confirmed) FROM _tidewater_node n \
                  JOIN _tidewater_heard h ON h.node = n.number WHERE n.own_from IS NULL GROUP BY n.endpoint ORDER BY 1";
-    let waiting = "SELECT count(*) FROM _tidewater_version v WHERE seq > ?1 AND NOT EXISTS \
+    let waiting = "SELECT count(*) FROM _tidewater_queue q JOIN _tidewater_version v \
+                   ON v.tab = q.tab AND v.key = q.key AND v.seq = q.seq WHERE q.seq > ?1 AND NOT EXISTS \
                    (SELECT 1 FROM _tidewater_node n WHERE n.number = v.via AND n.endpoint = ?2)";
     let peers: Vec<(String, String, Option<i64>)> = c
         .prepare(peers)?

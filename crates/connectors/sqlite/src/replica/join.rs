@@ -150,7 +150,7 @@ impl State {
         ledger: &mut Ledger,
         joined: &mut Joined,
     ) -> rusqlite::Result<()> {
-        for of in ["_tidewater_version", "_tidewater_parked", "_tidewater_conflict"] {
+        for of in ["_tidewater_version", "_tidewater_queue", "_tidewater_parked", "_tidewater_conflict"] {
             c.execute(&format!("DELETE FROM {of} WHERE tab = ?1"), [tab])?;
         }
         c.execute("DELETE FROM _tidewater_heard", [])?;
@@ -396,7 +396,8 @@ impl State {
             }
             Ok(Some(()))
         });
-        met.map(drop)
+        met?;
+        self.prune()
     }
 
     /// Takes out everything but the rows.

@@ -15,6 +15,7 @@ mod journal;
 mod key;
 mod ledger;
 mod parked;
+mod prune;
 mod queue;
 mod seal;
 mod show;

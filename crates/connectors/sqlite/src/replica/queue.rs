@@ -34,8 +34,9 @@ impl Member {
         }
         let mut statement = c
             .prepare_cached(
-                "SELECT seq, tab, key, hash, via, state FROM _tidewater_version INDEXED BY _tidewater_version_seq \
-                 WHERE seq > ?1 ORDER BY seq",
+                "SELECT q.seq, q.tab, q.key, v.hash, v.via, v.state FROM _tidewater_queue q \
+                 CROSS JOIN _tidewater_version v ON v.tab = q.tab AND v.key = q.key AND v.seq = q.seq \
+                 WHERE q.seq > ?1 ORDER BY q.seq",
             )
             .map_err(sqlite)?;
         let mut rows = statement.query([i64::try_from(after).unwrap_or(i64::MAX)]).map_err(sqlite)?;

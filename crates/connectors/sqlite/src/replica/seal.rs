@@ -100,7 +100,9 @@ impl Member {
              state = excluded.state",
         )?
         .execute((self.tables[table].tab, key::Stored(key), seq, via, hash.map(u128::to_le_bytes), bytes))?;
-        Ok(())
+        c.prepare_cached("INSERT INTO _tidewater_queue(seq, tab, key) VALUES (?1, ?2, ?3)")?
+            .execute((seq, self.tables[table].tab, key::Stored(key)))
+            .map(drop)
     }
 
     /// The state that is stored, with the content that `row` is. Where the row was written since, what changed is
