@@ -74,6 +74,32 @@ fn a_folder_put_back_with_its_witness_is_known_by_what_others_have_seen() {
 }
 
 #[test]
+fn a_folder_put_back_with_its_witness_is_known_before_it_meets_who_knows() {
+    let g = group("abc", T);
+    g.meet("abc");
+    g.write('a', "INSERT INTO t VALUES (1, 'one')");
+    g.meet("abc");
+    let witness = |member: char| std::path::PathBuf::from(format!("{}-tidewater-witness", g.path(member).display()));
+    g.write('a', "PRAGMA wal_checkpoint(TRUNCATE)");
+    let copies = [g.path('a'), witness('a')].map(|path| (std::fs::read(&path).expect("a file"), path));
+    // Only b sees this one.
+    g.write('a', "INSERT INTO t VALUES (2, 'sent to b')");
+    g.meet("ab");
+    g.write('a', "PRAGMA wal_checkpoint(TRUNCATE)");
+    for (bytes, path) in copies {
+        use std::io::Write;
+        let file = std::fs::OpenOptions::new().write(true).truncate(true).open(path);
+        file.expect("it is there").write_all(&bytes).expect("it is written");
+    }
+    // It would get the number of the one before. c knows nothing of that, and hands it on.
+    g.write('a', "INSERT INTO t VALUES (3, 'sent to c')");
+    let report = g.meet("ca");
+    assert!(report.members[1].renewed.is_some(), "{report:?}");
+    g.meet("abc");
+    assert_eq!(g.same("abc", "t"), "1|one\n2|sent to b\n3|sent to c");
+}
+
+#[test]
 fn a_log_that_overflowed_is_made_up_for() {
     let mut g = group("ab", T);
     g.log_rows_max = 64;
