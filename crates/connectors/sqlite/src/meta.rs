@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS _tidewater_journal(
 const REPLICA: &str = "
 CREATE TABLE IF NOT EXISTS _tidewater_replica(
   id INTEGER PRIMARY KEY CHECK (id = 1), endpoint TEXT NOT NULL, node INTEGER NOT NULL, seq INTEGER NOT NULL,
-  position TEXT NOT NULL, prune_at INTEGER NOT NULL DEFAULT 0);
+  position TEXT NOT NULL, witnessed INTEGER NOT NULL, prune_at INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS _tidewater_node(
   number INTEGER PRIMARY KEY, node BLOB NOT NULL UNIQUE, endpoint TEXT NOT NULL, counter INTEGER NOT NULL,
   own_from INTEGER, met INTEGER NOT NULL DEFAULT 0, confirmed INTEGER);

@@ -95,12 +95,12 @@ impl State {
             }
             ledger.sealed = At::parse(&start.position).unwrap_or(ledger.sealed);
             let mut member = Member::new(ledger, following, tables, membership)?;
-            member.ledger.store(c).map_err(sqlite)?;
             // What void tables are to the log is written down as a phase of theirs.
             capture::confirm_here(c, &mut member.following, &member.ledger.sealed.clone()).map_err(sqlite)?;
+            member.ledger.witnessed_ns = witness.note(member.ledger.node(), member.ledger.seq)?;
+            member.ledger.store(c).map_err(sqlite)?;
             own_ddl::known(c, before).map_err(sqlite)?;
             member.following.cookie = meta::cookie(c).map_err(sqlite)?;
-            witness.note(member.ledger.node(), member.ledger.seq)?;
             for (place, table) in member.of.iter().enumerate() {
                 if member.tables[*table].phase(c).map_err(sqlite)?.0 != Phase::Whole {
                     joined.unadopted.push(place);
@@ -174,7 +174,7 @@ impl State {
     ) -> rusqlite::Result<Ledger> {
         let env = &self.open.env;
         let Some(mut ledger) = Ledger::load(c)? else { return Ok(Ledger::new(node(env), endpoint)) };
-        let why = if !witness.confirms(ledger.node(), ledger.seq) {
+        let why = if !witness.confirms(ledger.node(), ledger.seq, ledger.witnessed_ns) {
             Some("it was copied, restored, or not closed properly".to_owned())
         } else if ledger.endpoint() != endpoint {
             Some("it has another name now".to_owned())

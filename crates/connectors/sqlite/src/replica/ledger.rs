@@ -35,6 +35,8 @@ pub(super) struct Ledger {
     pub(super) sealed: At,
     /// By table: the sum of the hashes of its rows, and whether it changed.
     digests: BTreeMap<i64, (u128, bool)>,
+    /// When the witness was last written, by the file system's clock.
+    pub(super) witnessed_ns: i64,
 }
 
 impl Ledger {
@@ -48,17 +50,18 @@ impl Ledger {
             seq: 0,
             sealed: At { seq: 0, within: None, mark: String::new() },
             digests: BTreeMap::new(),
+            witnessed_ns: 0,
         }
     }
 
     /// Reads it; `None` where this database never took part.
     pub(super) fn load(c: &Connection) -> rusqlite::Result<Option<Self>> {
-        let row: Option<(u32, i64, String)> = c
-            .query_row("SELECT node, seq, position FROM _tidewater_replica", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        let row: Option<(u32, i64, String, i64)> = c
+            .query_row("SELECT node, seq, position, witnessed FROM _tidewater_replica", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })
             .optional()?;
-        let Some((number, seq, position)) = row else { return Ok(None) };
+        let Some((number, seq, position, witnessed_ns)) = row else { return Ok(None) };
         let nodes: Vec<Stored> = c
             .prepare_cached("SELECT number, node, endpoint, counter, own_from FROM _tidewater_node ORDER BY number")?
             .query_map([], |row| {
@@ -78,17 +81,18 @@ impl Ledger {
             .prepare_cached("SELECT tab, digest FROM _tidewater_shared")?
             .query_map([], |row| Ok((row.get(0)?, (u128::from_le_bytes(row.get(1)?), false))))?
             .collect::<Result<_, _>>()?;
-        Ok(own.map(|own| Self { nodes, own, seq: seq.unsigned_abs(), sealed, digests }))
+        Ok(own.map(|own| Self { nodes, own, seq: seq.unsigned_abs(), sealed, digests, witnessed_ns }))
     }
 
     /// Whether the database still says what this account did when it was stored.
     pub(super) fn is_stored(&self, c: &Connection) -> rusqlite::Result<bool> {
-        let row: Option<(u32, i64, usize)> = c
-            .prepare_cached("SELECT node, seq, (SELECT count(*) FROM _tidewater_node) FROM _tidewater_replica")?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        let sql = "SELECT node, seq, witnessed, (SELECT count(*) FROM _tidewater_node) FROM _tidewater_replica";
+        let row: Option<(u32, i64, i64, usize)> = c
+            .prepare_cached(sql)?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
             .optional()?;
         let seq = i64::try_from(self.seq).unwrap_or(i64::MAX);
-        Ok(row == Some((self.nodes[self.own].number, seq, self.nodes.len())))
+        Ok(row == Some((self.nodes[self.own].number, seq, self.witnessed_ns, self.nodes.len())))
     }
 
     /// Whether this is the account of the same incarnation, later.
@@ -120,15 +124,17 @@ impl Ledger {
             *changed = false;
         }
         c.prepare_cached(
-            "INSERT INTO _tidewater_replica(id, endpoint, node, seq, position) VALUES (1, ?1, ?2, ?3, ?4) \
+            "INSERT INTO _tidewater_replica(id, endpoint, node, seq, position, witnessed) \
+             VALUES (1, ?1, ?2, ?3, ?4, ?5) \
              ON CONFLICT (id) DO UPDATE SET endpoint = excluded.endpoint, node = excluded.node, seq = excluded.seq, \
-             position = excluded.position",
+             position = excluded.position, witnessed = excluded.witnessed",
         )?
         .execute((
             self.endpoint(),
             self.nodes[self.own].number,
             number(self.seq),
             self.sealed.position().0,
+            self.witnessed_ns,
         ))?;
         Ok(())
     }

@@ -123,7 +123,7 @@ impl Member {
             return Ok(());
         }
         match Ledger::load(c).map_err(sqlite)? {
-            Some(now) if now.continues(&self.ledger) && witness.confirms(now.node(), now.seq) => {
+            Some(now) if now.continues(&self.ledger) && witness.confirms(now.node(), now.seq, now.witnessed_ns) => {
                 self.ledger = now;
                 Ok(())
             }
@@ -169,24 +169,26 @@ impl State {
         }
         let mut before = member.ledger.clone();
         let noted = |ledger: &Ledger| (ledger.node(), ledger.seq);
+        let mut told = false;
         let done = open.write_or_not(|c| {
             member.take_up(open, c, witness)?;
             before.clone_from(&member.ledger);
             member.chain(open, c).map_err(|e| open.explain(e))?;
             let done = work(open, c, member)?;
             if done.is_some() {
-                member.ledger.store(c).map_err(|e| open.explain(e))?;
                 if noted(&member.ledger) != noted(&before) {
-                    witness.note(member.ledger.node(), member.ledger.seq)?;
+                    told = true;
+                    member.ledger.witnessed_ns = witness.note(member.ledger.node(), member.ledger.seq)?;
                 }
+                member.ledger.store(c).map_err(|e| open.explain(e))?;
             }
             Ok(done)
         });
         if !matches!(done, Ok(Some(_))) {
-            let used = noted(&member.ledger) != noted(&before);
             member.ledger = before;
             member.chained_at = None;
-            if used {
+            if told {
+                // The database keeps another time for it: whoever opens it before the next commit takes it for a copy.
                 witness.note(member.ledger.node(), member.ledger.seq)?;
             }
         }

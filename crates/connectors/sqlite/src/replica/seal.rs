@@ -4,6 +4,7 @@
 //! A row whose hash is the one stored was not written: an update that changes nothing makes no version, and reading a
 //! log entry twice is harmless.
 
+use super::show::Here;
 use super::{Member, SharedTable, key, parked};
 use crate::connection::Open;
 use crate::read::Look;
@@ -11,7 +12,7 @@ use crate::scan::{self, One};
 use rusqlite::{Connection, OptionalExtension};
 use tidewater_core::change::{Change, Key, Op, Row};
 use tidewater_core::merge::{Shown, Stamp, State, Write};
-use tidewater_core::replica::Adopted;
+use tidewater_core::replica::{Adopted, Merged};
 use tidewater_core::transport::{Budget, Pace};
 use tidewater_core::{Error, Kind, Result, code};
 
@@ -218,6 +219,13 @@ impl Member {
             super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
         }
         self.tables[table].touched = true;
+        if state.siblings().len() > 1 {
+            // Under `manual` a write leaves other sides standing: the conflict is another one now, and after a delete
+            // it is one of those sides that the state shows.
+            let here = Here { hash: row.map(|row| row.hash().0), aside: false, disputed: true };
+            let left = self.showing(table, key.clone(), state, None, here);
+            self.show(open, c, left, "", &mut Merged::default())?;
+        }
         Ok(())
     }
 

@@ -1,11 +1,14 @@
 //! The witness: a file beside the database that says which state of which file counted last.
 //!
 //! A database that is copied, restored or put back brings its count along, and would use the same numbers again for
-//! other writes. The witness does not come along, or says another file. It is written before every commit that uses
-//! numbers: a crash between the two makes a new incarnation where none was needed, which costs nothing but a name.
-//! It need not be flushed, for the same reason.
+//! other writes. The witness does not come along, or says another file. Where it does come along, put back into the
+//! same file with everything else, the file system says another time: the database keeps the one at which the witness
+//! was last written, which nothing that copies files can set.
+//!
+//! It is written before every commit that uses numbers: a crash between the two makes a new incarnation where none was
+//! needed, which costs nothing but a name. It need not be flushed, for the same reason.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use tidewater_core::Result;
@@ -23,6 +26,11 @@ pub(super) struct Witness {
     file: Option<File>,
 }
 
+/// When a file was last changed in any way, in nanoseconds since 1970 UTC.
+fn changed_ns(of: &Metadata) -> i64 {
+    of.ctime().saturating_mul(1_000_000_000).saturating_add(of.ctime_nsec())
+}
+
 impl Witness {
     /// The witness of a database.
     pub(super) fn new(database: &Path, shown: &str) -> Self {
@@ -38,28 +46,31 @@ impl Witness {
         Some(format!("tidewater 1 {node} {seq:020} {:020} {:020}\n", of.dev(), of.ino()))
     }
 
-    /// Whether it says that this file, at this number, is the one that counted last.
-    pub(super) fn confirms(&self, node: Node, seq: u64) -> bool {
+    /// Whether it says that this file, at this number, is the one that counted last, and was written then.
+    pub(super) fn confirms(&self, node: Node, seq: u64, written_ns: i64) -> bool {
         let said = tidewater_core::env::read_text_max(&self.path, BYTES_MAX);
-        said.is_ok_and(|said| Some(said) == self.line(node, seq))
+        let at = std::fs::metadata(&self.path).map(|of| changed_ns(&of));
+        said.is_ok_and(|said| Some(said) == self.line(node, seq)) && at.is_ok_and(|at| at == written_ns)
     }
 
-    /// Says so.
-    pub(super) fn note(&mut self, node: Node, seq: u64) -> Result<()> {
+    /// Says so. Answers when it did.
+    pub(super) fn note(&mut self, node: Node, seq: u64) -> Result<i64> {
         let Some(line) = self.line(node, seq) else {
             return Err(crate::capture::restored(&self.shown));
         };
         let before = self.file.take();
-        let work = || -> std::io::Result<File> {
+        let work = || -> std::io::Result<(File, i64)> {
             let file = match before {
                 Some(file) => file,
                 None => OpenOptions::new().write(true).create(true).truncate(true).open(&self.path)?,
             };
             file.write_all_at(line.as_bytes(), 0)?;
-            Ok(file)
+            let written_ns = changed_ns(&file.metadata()?);
+            Ok((file, written_ns))
         };
-        self.file = Some(work().map_err(|error| crate::error::read_only(&self.shown, &error.to_string()))?);
-        Ok(())
+        let (file, written_ns) = work().map_err(|error| crate::error::read_only(&self.shown, &error.to_string()))?;
+        self.file = Some(file);
+        Ok(written_ns)
     }
 
     /// Goes, with everything else of ours.

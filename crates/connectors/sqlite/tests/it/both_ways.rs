@@ -4,7 +4,9 @@ mod group;
 
 mod columns;
 mod conflicts;
+mod convergence;
 mod copies;
 mod first_contact;
+mod locks;
 mod meetings;
 mod uniques;

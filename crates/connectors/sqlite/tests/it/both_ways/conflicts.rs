@@ -177,3 +177,20 @@ fn two_who_have_different_rules_are_told() {
     let error = g.try_meet("ac").expect_err("a never had the rules of c");
     assert_eq!(error.code, tidewater_core::code::RULES_DIFFER, "{error}");
 }
+
+#[test]
+fn a_delete_under_manual_leaves_the_other_side_and_shows_it_everywhere() {
+    let g = met_with(Policy { row: Rule::Manual, ..Policy::default() });
+    g.write('a', "UPDATE item SET price = 30 WHERE id = 1");
+    later();
+    g.write('b', "UPDATE item SET price = 40 WHERE id = 1");
+    g.meet("ab");
+    assert!(g.same("ab", "item").contains("1|tea|40|green"), "{}", g.same("ab", "item"));
+    // It is b's side that goes.
+    g.write('b', "DELETE FROM item WHERE id = 1");
+    g.meet("ab");
+    assert!(g.same("ab", "item").contains("1|tea|30|green"), "{}", g.same("ab", "item"));
+    for member in ['a', 'b'] {
+        assert_eq!(g.conflicts(member).iter().filter(|entry| entry.open).count(), 1, "{member} waits for a person");
+    }
+}

@@ -52,25 +52,56 @@ fn a_restored_file_gets_back_what_it_sent() {
     assert_eq!(g.conflicts('b').len(), 1, "{:?}", g.conflicts('b'));
 }
 
+/// Writes bytes back into the same file.
+fn put_back(path: std::path::PathBuf, bytes: &[u8]) {
+    use std::io::Write;
+    let file = std::fs::OpenOptions::new().write(true).truncate(true).open(path);
+    file.expect("it is there").write_all(bytes).expect("it is written");
+}
+
+fn witness(g: &Group, member: char) -> std::path::PathBuf {
+    format!("{}-tidewater-witness", g.path(member).display()).into()
+}
+
 #[test]
-fn a_folder_put_back_with_its_witness_is_known_by_what_others_have_seen() {
+fn a_machine_put_back_to_a_snapshot_is_known_by_what_others_have_seen() {
     let g = met();
-    let witness = |member: char| format!("{}-tidewater-witness", g.path(member).display());
-    let (file, said) = (std::fs::read(g.path('a')), std::fs::read(witness('a')));
+    let [file, said] = [g.path('a'), witness(&g, 'a')].map(|path| std::fs::read(path).expect("a file"));
     g.write('a', "INSERT INTO t VALUES (4, 'sent')");
     g.meet("ab");
     g.write('a', "PRAGMA wal_checkpoint(TRUNCATE)");
-    // In place, so that it is the same file by its number.
-    let put = |path: std::path::PathBuf, bytes: std::io::Result<Vec<u8>>| {
-        use std::io::Write;
-        let mut file = std::fs::OpenOptions::new().write(true).truncate(true).open(path).expect("it is there");
-        file.write_all(&bytes.expect("it was read")).expect("it is written");
-    };
-    put(g.path('a'), file);
-    put(witness('a').into(), said);
+    put_back(g.path('a'), &file);
+    put_back(witness(&g, 'a'), &said);
+    // A snapshot has the file system's times, too.
+    let of = std::fs::metadata(witness(&g, 'a')).expect("a file");
+    let changed_ns =
+        std::os::unix::fs::MetadataExt::ctime(&of) * 1_000_000_000 + std::os::unix::fs::MetadataExt::ctime_nsec(&of);
+    g.write('a', &format!("UPDATE _tidewater_replica SET witnessed = {changed_ns}"));
     g.write('a', "INSERT INTO t VALUES (6, 'after')");
-    g.meet("ab");
+    let report = g.meet("ab");
+    assert!(report.members[0].renewed.is_none(), "the witness agrees: {report:?}");
     assert_eq!(g.same("ab", "t"), "1|one\n2|two\n4|sent\n6|after");
+}
+
+#[test]
+fn a_folder_put_back_with_its_witness_is_known_before_it_meets_who_knows() {
+    let g = group("abc", T);
+    g.meet("abc");
+    g.write('a', "INSERT INTO t VALUES (1, 'one')");
+    g.meet("abc");
+    g.write('a', "PRAGMA wal_checkpoint(TRUNCATE)");
+    let copies = [g.path('a'), witness(&g, 'a')].map(|path| (std::fs::read(&path).expect("a file"), path));
+    // Only b sees this one.
+    g.write('a', "INSERT INTO t VALUES (2, 'sent to b')");
+    g.meet("ab");
+    g.write('a', "PRAGMA wal_checkpoint(TRUNCATE)");
+    copies.into_iter().for_each(|(bytes, path)| put_back(path, &bytes));
+    // It would get the number of the one before. c knows nothing of that, and hands it on.
+    g.write('a', "INSERT INTO t VALUES (3, 'sent to c')");
+    let report = g.meet("ca");
+    assert!(report.members[1].renewed.is_some(), "{report:?}");
+    g.meet("abc");
+    assert_eq!(g.same("abc", "t"), "1|one\n2|sent to b\n3|sent to c");
 }
 
 #[test]

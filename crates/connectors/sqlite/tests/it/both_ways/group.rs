@@ -62,14 +62,8 @@ impl Group {
 
     /// Members meet: `ab`, `abc`, … The first is the hub.
     pub(crate) fn try_meet(&self, members: &str) -> Result<ExchangeReport> {
-        let member = |name: char| -> Arc<dyn Member> {
-            let database = Database { log_rows_max: self.log_rows_max, ..Database::new(self.path(name)) };
-            Arc::new(File { database, name: name.to_string() })
-        };
-        let members = members.chars().map(member).collect();
-        let (_tell, stop) = tokio::sync::watch::channel(false);
-        let settings = self.settings.clone();
-        block_on(Exchange::new(members, settings, Env::real(), Arc::new(Unwatched), stop).run())
+        let members: Vec<PathBuf> = members.chars().map(|name| self.path(name)).collect();
+        exchange(&members, self.settings.clone(), self.log_rows_max)
     }
 
     pub(crate) fn meet(&self, members: &str) -> ExchangeReport {
@@ -103,6 +97,17 @@ impl Group {
     pub(crate) fn count(&self, member: char, of: &str) -> usize {
         self.write(member, &format!("SELECT count(*) FROM {of}")).parse().expect("a number")
     }
+}
+
+/// Files meet; each is called as it is called without its extension.
+pub(crate) fn exchange(files: &[PathBuf], settings: ExchangeSettings, log_rows_max: u64) -> Result<ExchangeReport> {
+    let member = |path: &PathBuf| -> Arc<dyn Member> {
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Arc::new(File { database: Database { log_rows_max, ..Database::new(path) }, name })
+    };
+    let members = files.iter().map(member).collect();
+    let (_tell, stop) = tokio::sync::watch::channel(false);
+    block_on(Exchange::new(members, settings, Env::real(), Arc::new(Unwatched), stop).run())
 }
 
 pub(crate) fn open(path: &Path, access: Access) -> SqliteReplica {

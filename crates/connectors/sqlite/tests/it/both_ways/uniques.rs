@@ -177,3 +177,43 @@ fn editing_either_row_changes_nothing_about_who_is_shown_under_any_rule() {
         assert_eq!(g.same("ab", "user"), "1|x|11", "{rule:?}");
     }
 }
+
+#[test]
+fn a_row_put_together_is_the_same_one_wherever_another_was_in_its_way() {
+    let g = group("abc", "CREATE TABLE t(id INTEGER PRIMARY KEY, u TEXT UNIQUE, w TEXT);");
+    g.write('a', "INSERT INTO t VALUES (1, 'x', NULL)");
+    g.meet("abc");
+    g.write('c', "INSERT INTO t VALUES (9, 'y', 'c')");
+    later();
+    g.write('a', "UPDATE t SET u = 'y' WHERE id = 1");
+    later();
+    g.write('b', "UPDATE t SET w = 'b' WHERE id = 1");
+    g.meet("ab");
+    assert_eq!(g.same("ab", "t"), "1|y|b");
+    // At c row 9 is in its way. That is no reason to show the last writer's row, whole, with the value from before.
+    g.meet("bc");
+    g.meet("ab");
+    assert_eq!(g.same("abc", "t"), "9|y|c");
+    g.write('b', "DELETE FROM t WHERE id = 9");
+    g.meet("abc");
+    assert_eq!(g.same("abc", "t"), "1|y|b");
+}
+
+#[test]
+fn a_row_in_conflict_that_stands_aside_comes_back_once() {
+    let g = group("abc", USER);
+    g.meet("abc");
+    g.write('a', "INSERT INTO user VALUES (2, 'x', 20)");
+    later();
+    g.write('b', "INSERT INTO user VALUES (1, 'x', 10)");
+    later();
+    g.write('c', "INSERT INTO user VALUES (1, 'x', 11)");
+    g.meet("abc");
+    assert_eq!(g.same("abc", "user"), "2|x|20");
+    g.write('a', "DELETE FROM user WHERE id = 2");
+    g.meet("abc");
+    assert_eq!(g.same("abc", "user"), "1|x|11");
+    for member in ['a', 'b', 'c'] {
+        assert_eq!(g.count(member, "_tidewater_parked"), 0, "{member}");
+    }
+}

@@ -1,0 +1,108 @@
+//! Others at work on the same files: another engine, and programs that hold a lock.
+
+use super::group::{exchange, group};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tidewater_core::code;
+use tidewater_core::link::{ExchangeSettings, Run};
+
+const ROLE: &str = "TIDEWATER_TEST_HOLDER";
+const T: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT);";
+
+/// What the other process does. Nothing, where the test binary runs as tests.
+#[test]
+fn another_engine() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let files: Vec<PathBuf> = role.lines().map(PathBuf::from).collect();
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(40));
+        std::process::exit(9);
+    });
+    let _ = exchange(&files, ExchangeSettings { run: Run::Watch, ..ExchangeSettings::default() }, 1_000_000);
+}
+
+/// A process that does not outlive its handle.
+struct Engine(Child);
+
+impl Engine {
+    fn watches(files: &[PathBuf]) -> Self {
+        let role: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let mut command = Command::new(std::env::current_exe().expect("this binary"));
+        command.args(["both_ways::locks::another_engine", "--exact"]).env(ROLE, role.join("\n"));
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts"))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn until(what: &str, is: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if is() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{what}: not within ten seconds");
+}
+
+#[test]
+fn two_engines_on_one_file_exclude_each_other_and_nothing_is_lost() {
+    let g = group("abc", T);
+    g.meet("abc");
+    let engine = Engine::watches(&[g.path('a'), g.path('b')]);
+    g.write('a', "INSERT INTO t VALUES (1, 'a')");
+    until("the engine works", || g.count('b', "t") == 1);
+    // Another one that needs b: refused, by name, and c is as it was.
+    g.write('c', "INSERT INTO t VALUES (3, 'c')");
+    let error = g.try_meet("bc").expect_err("b is taken");
+    assert_eq!(error.code, code::LEASE, "{error}");
+    assert!(error.to_string().contains(&format!("(process {})", engine.0.id())), "{error}");
+    // Three meet without the one that is taken.
+    g.write('b', "INSERT INTO t VALUES (2, 'b')");
+    let error = g.try_meet("abc").expect_err("only one is left");
+    assert_eq!(error.code, code::LEASE, "{error}");
+    until("the first engine goes on", || g.count('a', "t") == 2);
+    drop(engine);
+    g.meet("abc");
+    assert_eq!(g.same("abc", "t"), "1|a\n2|b\n3|c");
+    assert!(g.conflicts('a').is_empty());
+}
+
+#[test]
+fn a_member_that_is_taken_keeps_none_of_the_others_waiting() {
+    let g = group("abcd", T);
+    g.meet("abcd");
+    let engine = Engine::watches(&[g.path('a'), g.path('b')]);
+    g.write('a', "INSERT INTO t VALUES (1, 'a')");
+    until("the engine works", || g.count('b', "t") == 1);
+    g.write('c', "INSERT INTO t VALUES (3, 'c')");
+    let report = g.try_meet("cbd").expect("c and d meet");
+    assert!(report.members[1].away.as_deref().is_some_and(|why| why.contains("another Tidewater")), "{report:?}");
+    assert_eq!(g.same("cd", "t"), "3|c");
+    drop(engine);
+    g.meet("abcd");
+    assert_eq!(g.same("abcd", "t"), "1|a\n3|c");
+}
+
+#[test]
+fn a_program_that_holds_its_lock_is_waited_for() {
+    let g = group("ab", T);
+    g.meet("ab");
+    g.write('a', "INSERT INTO t VALUES (1, 'a')");
+    let program = rusqlite::Connection::open(g.path('b')).expect("it opens");
+    program.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (2, 'b')").expect("it holds the lock");
+    std::thread::scope(|scope| {
+        let meeting = scope.spawn(|| g.meet("ab"));
+        // Longer than a connection waits, shorter than an engine tries.
+        std::thread::sleep(Duration::from_millis(6_500));
+        program.execute_batch("COMMIT").expect("it gives it up");
+        meeting.join().expect("they meet");
+    });
+    assert_eq!(g.same("ab", "t"), "1|a\n2|b");
+}
