@@ -167,7 +167,8 @@ impl Fitting<'_> {
         if missing.is_empty() {
             return Ok(self.marked(mapping, there));
         }
-        self.add(mapping, table, &missing, before.is_some())
+        let followed = before.is_some() || meta::is_shared(self.c, &there.table.name)?;
+        self.add(mapping, table, &missing, followed)
     }
 
     /// Drops the indexes that would keep columns from being dropped.

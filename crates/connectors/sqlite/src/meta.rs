@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS _tidewater_heard(
   PRIMARY KEY (node, scope)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tidewater_shared(
   tab INTEGER PRIMARY KEY, name TEXT NOT NULL, columns BLOB NOT NULL, rules BLOB NOT NULL,
-  rules_before TEXT NOT NULL, reshow INTEGER NOT NULL, phase TEXT NOT NULL, through BLOB, digest BLOB NOT NULL);
+  rules_before TEXT NOT NULL, reshow INTEGER NOT NULL, phase TEXT NOT NULL, through BLOB, digest BLOB NOT NULL, columns_before BLOB);
 CREATE TABLE IF NOT EXISTS _tidewater_version(
   tab INTEGER NOT NULL, key BLOB NOT NULL, seq INTEGER NOT NULL, via INTEGER, hash BLOB, state BLOB NOT NULL,
   PRIMARY KEY (tab, key)) WITHOUT ROWID;

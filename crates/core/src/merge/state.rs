@@ -5,7 +5,7 @@
 //! Invariants: a sibling's dot is in its own `past`, every `past` is within `seen`, no dot stands twice, and
 //! siblings are in canonical order.
 
-use super::columns::{Columns, fill};
+use super::columns::{Columns, fill, spread};
 use super::dot::{Dot, Genesis, Origin, Stamp};
 use super::rules::{Group, Rule, Rules};
 use super::shown::Shown;
@@ -131,6 +131,25 @@ impl State {
 
     fn sibling(&self, dot: &Dot) -> Option<&Sibling> {
         self.siblings.iter().find(|sibling| sibling.dot == *dot)
+    }
+
+    /// The state of a row whose table has got more columns, which makes no write: `places` are the new places of those
+    /// there were, and `added` is what the others hold in rows that were there, the other columns absent.
+    #[must_use]
+    pub fn widened(&self, places: &[usize], added: &Row) -> Self {
+        let columns = Columns::of(added).len();
+        let place = |column: usize| places.get(column).copied().unwrap_or(column);
+        let siblings = self.siblings.iter().map(|sibling| {
+            let mut origins = vec![sibling.own(); if sibling.origins.is_empty() { 0 } else { columns }];
+            for (column, origin) in sibling.origins.iter().enumerate() {
+                origins[place(column)] = *origin;
+            }
+            let mut open: Vec<(usize, Dot)> = sibling.open.iter().map(|(column, dot)| (place(*column), *dot)).collect();
+            open.sort_unstable();
+            let content = sibling.content.as_ref().map(|row| fill(&spread(row, places, columns), added));
+            Sibling { content, origins, open, ..sibling.clone() }
+        });
+        Self { siblings: siblings.collect(), seen: self.seen.clone() }
     }
 
     /// Whether both know of the same writes, all complete: then they are the same, whatever of their contents was read.

@@ -32,7 +32,7 @@ fn packed(words: &[String]) -> Vec<u8> {
     Row::new(words.iter().map(|word| Value::Text(word.into()))).as_bytes().to_vec()
 }
 
-fn unpacked(bytes: &[u8]) -> Result<Vec<String>> {
+pub(super) fn unpacked(bytes: &[u8]) -> Result<Vec<String>> {
     let row = crate::ledger::key(bytes)?;
     let word = |value: Value<'_>| if let Value::Text(text) = value { text.into_owned() } else { String::new() };
     Ok(row.values().map(word).collect())
@@ -133,8 +133,9 @@ impl State {
         ))?;
         if versions && !rows {
             self.forget(c, table.tab, &table.view.table, ledger, joined)?;
-        } else if phase == Phase::Adopting {
-            table.enter(c, Phase::Adopting, None)?;
+        } else if matches!(phase, Phase::Adopting | Phase::Widening) {
+            // What is widened is looked at as a whole afterwards.
+            table.enter(c, phase, None)?;
         } else {
             table.enter(c, Phase::Rescanning, None)?;
         }
@@ -219,7 +220,16 @@ impl State {
                 continue;
             };
             if columns_before != packed(&columns) {
-                return Err(columns_changed(&self.open.database.shown, name));
+                let before = unpacked(&columns_before)?;
+                if before.iter().any(|column| !columns.contains(column)) {
+                    return Err(columns_changed(&self.open.database.shown, name));
+                }
+                c.execute(
+                    "UPDATE _tidewater_shared SET columns = ?2, columns_before = coalesce(columns_before, ?3), \
+                     phase = ?4, through = NULL WHERE tab = ?1",
+                    (tab, packed(&columns), columns_before, Phase::Widening.word()),
+                )
+                .map_err(sqlite)?;
             }
             if rules_before != rules {
                 let old = Policy::from_words(&unpacked(&rules_before)?).unwrap_or_default();
@@ -421,7 +431,7 @@ fn unsupported(shown: &str, why: &str) -> Error {
 
 fn columns_changed(shown: &str, table: &str) -> Error {
     Error::new(Kind::Conflict, code::HALTED, format!("{shown}: the columns of {table} are not those it is shared with"))
-        .meaning("Columns that come or go while a table is written on several sides are not followed yet. Nothing was exchanged.")
+        .meaning("Columns that are renamed or dropped while a table is written on several sides are not followed yet. Nothing was exchanged.")
         .remedy(
             "Bring all members in step first if you can, change the table on every side, run `tidewater teardown` on \
              every side, and sync again: rows that are equal meet without a conflict.",

@@ -20,6 +20,7 @@ mod queue;
 mod seal;
 mod show;
 mod take_in;
+mod widen;
 mod witness;
 
 use crate::apply::TableWriter;

@@ -43,6 +43,8 @@ pub(super) enum Phase {
     Rescanning,
     /// Versions whose rows are gone are deletes.
     Sweeping,
+    /// Versions are given the columns that the table has got.
+    Widening,
     /// Every row has a version.
     Whole,
 }
@@ -53,13 +55,14 @@ impl Phase {
             Phase::Adopting => "adopting",
             Phase::Rescanning => "rescanning",
             Phase::Sweeping => "sweeping",
+            Phase::Widening => "widening",
             Phase::Whole => "whole",
         }
     }
 
     /// Reads the word. Anything else is answered by looking at every row.
     pub(super) fn from_word(word: &str) -> Self {
-        let all = [Self::Adopting, Self::Rescanning, Self::Sweeping, Self::Whole];
+        let all = [Self::Adopting, Self::Rescanning, Self::Sweeping, Self::Widening, Self::Whole];
         all.into_iter().find(|phase| phase.word() == word).unwrap_or(Self::Rescanning)
     }
 }
@@ -244,6 +247,7 @@ impl Member {
         let (rows, next) = match phase {
             Phase::Whole => return Ok(Adopted { rows: 0, done: true }),
             Phase::Sweeping => (0, self.sweep(open, c, table, through, rows_max)?),
+            Phase::Widening => (0, self.widen(open, c, table, through, rows_max)?),
             Phase::Adopting | Phase::Rescanning => {
                 let view = self.tables[table].view.clone();
                 let after = through.map(|bytes| crate::ledger::key(&bytes)).transpose()?;
