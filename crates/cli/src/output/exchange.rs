@@ -24,6 +24,11 @@ pub(crate) fn summary(members: &[SqliteMember], report: &ExchangeReport) -> Vec<
     for member in report.members.iter().filter(|member| !member.created.is_empty()) {
         lines.push(format!("  created in {}: {}", member.shown, member.created.join(", ")));
     }
+    for member in &report.members {
+        for (table, column) in &member.added {
+            lines.push(format!("  added in {}: column {column} of {table}", member.shown));
+        }
+    }
     lines.extend(report.notices.iter().map(|notice| format!("  {notice}")));
     lines.extend(report.skipped.iter().map(|(table, why)| styled(FAINT, &format!("  skipped {table}: {why}"))));
     // The same conflict counts once: it is in every journal that saw it.
@@ -71,6 +76,7 @@ pub(crate) fn facts(members: &[SqliteMember], report: &ExchangeReport) -> Value 
             "endpoint": member.endpoint,
             "away": report.away,
             "created": report.created,
+            "added": report.added.iter().map(|(table, column)| json!({ "table": table, "column": column })).collect::<Vec<_>>(),
             "installed": report.installed,
             "renewed": report.renewed,
             "rows_taken_up": report.adopted,

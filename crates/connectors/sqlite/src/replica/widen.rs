@@ -15,6 +15,9 @@ use tidewater_core::Result;
 use tidewater_core::change::{Key, Row, RowBuilder, Value, View};
 use tidewater_core::merge::State;
 
+/// The number of a conflict, its state, and the row shown.
+type Entry = ([u8; 16], Vec<u8>, Option<Vec<u8>>);
+
 /// From the columns before to those now.
 struct Widening {
     /// The table as it was seen before.
@@ -129,7 +132,7 @@ impl Member {
     fn widen_journal(&mut self, open: &Open, c: &Connection, table: usize, widening: &Widening) -> Result<()> {
         let sqlite = |e| open.explain(e);
         let tab = self.tables[table].tab;
-        let entries: Vec<([u8; 16], Vec<u8>, Option<Vec<u8>>)> = c
+        let entries: Vec<Entry> = c
             .prepare("SELECT id, state, shown FROM _tidewater_conflict WHERE tab = ?1")
             .and_then(|mut s| s.query_map([tab], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect())
             .map_err(sqlite)?;

@@ -110,6 +110,7 @@ impl Rounds<'_> {
             }
             if create {
                 report.created.extend(made.created);
+                report.added.extend(made.added);
             }
         }
         Ok(())

@@ -33,6 +33,8 @@ pub struct MemberReport {
     pub away: Option<String>,
     /// Tables created there.
     pub created: Vec<String>,
+    /// Columns added there: table, column.
+    pub added: Vec<(String, String)>,
     /// What was installed there.
     pub installed: Vec<String>,
     /// Why it became a new incarnation.

@@ -56,6 +56,7 @@ fn a_column_added_on_one_side_is_added_on_the_others_and_makes_no_write() {
     g.write('a', "ALTER TABLE t ADD COLUMN b INTEGER DEFAULT '7'; ALTER TABLE t ADD COLUMN n TEXT");
     let report = g.meet("abc");
     assert_eq!(report.members.iter().map(|m| m.upserts + m.deletes).collect::<Vec<_>>(), [2, 0, 2], "{report:?}");
+    assert_eq!(report.members[1].added, [("t".into(), "b".into()), ("t".into(), "n".into())]);
     let held = g.same("abc", "t");
     assert!(held.starts_with("1|b|z|7|\n2|m2|pending|7|\n4|m4|z|7|\n"), "{}", &held[..60]);
     // Each column by itself, as before, and the loser can still be put back.
