@@ -212,7 +212,8 @@ impl<'a> Rounds<'a> {
                 hub.replica.versions(spoke.node, after[1], budgets[1])
             );
             let read = |at, read: Result<Option<Versions>>, after| match read {
-                Ok(Some(versions)) if versions.versions.is_empty() && versions.through == after => Ok(None),
+                // Where somebody wrote all the time there is nothing to read yet, which is not nothing.
+                Ok(Some(v)) if v.versions.is_empty() && v.through == after && v.settled => Ok(None),
                 Ok(Some(versions)) => Ok(Some(versions)),
                 Ok(None) => Err(Failure::SchemaChanged),
                 Err(error) => Err(Failure::Of(at, error)),
