@@ -7,7 +7,17 @@
 //! step: then their tables are equal, each row is as its version says, and no token is missing (`oracle.rs`, which
 //! knows nothing of versions). The seed gives the same plan again, though not the same moments.
 //!
-//! `TIDEWATER_TEST_ROUNDS` says how many rounds; `TIDEWATER_TEST_SEED` begins with another world.
+//! `TIDEWATER_TEST_ROUNDS` says how many kills; `TIDEWATER_TEST_SEED` begins with another world, and
+//! `TIDEWATER_TEST_KEEP=1` keeps the files of one that failed.
+//!
+//! That it can fail was tried by hand. Found within the first hundred kills, as rows that differ or tokens that are
+//! lost: taking theirs where neither side knows all; merging without sealing; no journal; no new incarnation for a file
+//! that was copied or put back, also where only the witness's time tells; leaving out what came from a peer's earlier
+//! incarnation; positions in a queue that outlive an incarnation; rows that stand aside and are not kept, or never
+//! looked at again; a lost log, or dropped triggers, without looking at all rows; the last writer's whole row where
+//! another is in the way. Not found, since it takes a write within microseconds: sealing before a merge's lock only, and
+//! handing out rows that were written since they were sealed.
+#![allow(clippy::print_stdout)]
 
 mod files;
 mod oracle;
@@ -47,9 +57,9 @@ fn policies(rules: u64) -> BTreeMap<String, Policy> {
         3 => Rule::Prefer("b".to_owned()),
         _ => Rule::Manual,
     };
-    let delete_update = if rules % 2 == 0 { DeleteUpdate::KeepUpdate } else { DeleteUpdate::Delete };
+    let delete_update = if rules.is_multiple_of(2) { DeleteUpdate::KeepUpdate } else { DeleteUpdate::Delete };
     let ruled = Policy { row, delete_update, ..Policy::default() };
-    let together = if rules % 3 == 0 { vec![vec!["b".to_owned(), "c".to_owned()]] } else { vec![] };
+    let together = if rules.is_multiple_of(3) { vec![vec!["b".to_owned(), "c".to_owned()]] } else { vec![] };
     [("ruled".to_owned(), ruled), ("plain".to_owned(), Policy { together, ..Policy::default() })].into()
 }
 
@@ -322,6 +332,18 @@ fn world(seed: u64, rounds: u64) -> u64 {
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Worlds that once failed: a folder put back with its witness, tokens that were moved, what was seen only by who was
+/// put back, writes sealed in the last round. Where there is little time, the first only.
+const KEPT: [u64; 5] = [1003, 2000, 2003, 2032, 2038];
+
+#[test]
+fn worlds_that_once_failed_converge() {
+    let few = number("TIDEWATER_TEST_ROUNDS", 20) < 200;
+    for seed in KEPT.iter().take(if few { 1 } else { KEPT.len() }) {
+        world(*seed, ROUNDS_A_WORLD);
+    }
 }
 
 #[test]

@@ -106,3 +106,30 @@ fn a_program_that_holds_its_lock_is_waited_for() {
     });
     assert_eq!(g.same("ab", "t"), "1|a\n2|b");
 }
+
+#[test]
+fn a_value_that_goes_to_and_fro_while_it_is_carried_arrives() {
+    let g = group(
+        "ab",
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, v INTEGER); INSERT INTO t SELECT value, 0 FROM generate_series(1, 40)",
+    );
+    g.meet("ab");
+    for _ in 0..12 {
+        std::thread::scope(|scope| {
+            let path = g.path('a');
+            scope.spawn(move || {
+                let program = rusqlite::Connection::open(path).expect("it opens");
+                program.busy_timeout(Duration::from_secs(10)).expect("it waits");
+                program.execute_batch("PRAGMA synchronous = OFF").expect("it need not last");
+                for _ in 0..151 {
+                    program.execute_batch("UPDATE t SET v = 1 - v").expect("it writes");
+                }
+            });
+            for _ in 0..3 {
+                let _ = g.try_meet("ab");
+            }
+        });
+        g.meet("ab");
+        g.same("ab", "t");
+    }
+}
