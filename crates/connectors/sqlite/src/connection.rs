@@ -27,6 +27,9 @@ const FLUSHED: &str = "EXTRA";
 /// the log stays short (128 MiB).
 const COPY_CHECKPOINT_PAGES: i64 = 32_768;
 
+/// Of a replica: the log grows to 64 MiB.
+const REPLICA_CHECKPOINT_PAGES: i64 = 16_384;
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -162,6 +165,14 @@ impl Open {
         let (synchronous, pages) = if each { (FLUSHED, CHECKPOINT_PAGES) } else { ("NORMAL", COPY_CHECKPOINT_PAGES) };
         let set = |name, value: &dyn rusqlite::ToSql| self.connection.pragma_update(None, name, value);
         set("synchronous", &synchronous).and_then(|()| set("wal_autocheckpoint", &pages)).map_err(|e| self.explain(e))
+    }
+
+    /// For a replica: every row that goes over touches a page of the table and one of its versions, on both sides, so
+    /// commits are flushed one by one, but brought into the file in longer runs.
+    pub(crate) fn for_replica(&self) -> Result<()> {
+        self.flush_each(true)?;
+        let pages = REPLICA_CHECKPOINT_PAGES;
+        self.connection.pragma_update(None, "wal_autocheckpoint", pages).map_err(|e| self.explain(e))
     }
 
     /// Whether the path still leads to the file that was opened.

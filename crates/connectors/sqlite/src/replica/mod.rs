@@ -328,7 +328,7 @@ impl SqliteReplica {
     pub fn open(database: &Database, access: Access, env: &Env) -> Result<Self> {
         let open = Open::new(database, access, env)?;
         if access != Access::Read {
-            open.flush_each(true)?;
+            open.for_replica()?;
         }
         Ok(Self { worker: Worker::start("replica", State { open, member: None, witness: None, made: vec![] })? })
     }
