@@ -55,6 +55,31 @@ pub(crate) fn try_shell(database: &Path, sql: &str) -> std::result::Result<Strin
     }
 }
 
+/// Waits for a state, at most half a minute.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
+    for _ in 0..10_000 {
+        if is() {
+            return;
+        }
+        passes(Duration::from_millis(3));
+    }
+    panic!("{what}: not within half a minute");
+}
+
+/// Some time passes, where time is the subject: a process is killed at any moment, a program takes its time.
+pub(crate) fn passes(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// This process, which another test started, ends by itself even if that test died.
+pub(crate) fn lives_at_most(time: Duration) {
+    std::thread::spawn(move || {
+        passes(time);
+        std::process::exit(9);
+    });
+}
+
 struct Files {
     source: Database,
     target: Database,

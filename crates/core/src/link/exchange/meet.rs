@@ -19,7 +19,8 @@ impl Rounds<'_> {
     /// Brings everybody to where versions can be exchanged.
     pub(super) async fn meet(&mut self) -> Result<()> {
         let mut surveys = Vec::new();
-        for present in &mut self.present {
+        for (at, present) in self.present.iter_mut().enumerate() {
+            self.asked = at;
             surveys.push(present.replica.survey().await?);
         }
         let tables = self.tables(&surveys)?;
@@ -27,7 +28,8 @@ impl Rounds<'_> {
         self.report.tables = tables.iter().map(|table| table.name.clone()).collect();
         self.fit(&tables, false).await?;
         let mut before = Vec::new();
-        for present in &mut self.present {
+        for (at, present) in self.present.iter_mut().enumerate() {
+            self.asked = at;
             before.push(present.replica.introduce().await?);
         }
         self.check_rules(&before)?;
@@ -99,7 +101,8 @@ impl Rounds<'_> {
 
     /// Refuses tables of another shape, and with `create` makes those that are missing.
     async fn fit(&mut self, tables: &[Table], create: bool) -> Result<()> {
-        for present in &mut self.present {
+        for (at, present) in self.present.iter_mut().enumerate() {
+            self.asked = at;
             let made = present.replica.prepare(self.shared.clone(), tables, create).await?;
             let report = &mut self.report.members[present.at];
             if let Some((at, why)) = made.unfit.first_key_value() {
@@ -217,6 +220,7 @@ impl Rounds<'_> {
 
     async fn join(&mut self, tables: &[Table], before: &[Introduction]) -> Result<()> {
         for present in 0..self.present.len() {
+            self.asked = present;
             let at = self.present[present].at;
             let membership = Membership { endpoint: self.members[at].endpoint(), tables: self.shared.clone() };
             let others = before.iter().enumerate().filter(|(other, _)| *other != present);
@@ -261,7 +265,9 @@ impl Rounds<'_> {
         // What others know of one may make it another node, which the others are told the second time.
         for _ in 0..2 {
             for (one, other) in (HUB + 1..self.present.len()).flat_map(|other| [(HUB, other), (other, HUB)]) {
+                self.asked = other;
                 let said = self.present[other].replica.introduce().await?;
+                self.asked = one.max(other);
                 let heard = self.present[one].replica.hear(&said).await?;
                 self.present[one].heard.insert(other, heard);
             }

@@ -102,8 +102,10 @@ pub struct Exchange {
 enum Outcome {
     /// There is nothing more to do.
     Done,
-    /// A schema changed, or somebody who was away may be there again.
+    /// A schema changed.
     Again,
+    /// Somebody who was away is there again.
+    Back,
 }
 
 /// A schema that changes this often in a row is somebody's mistake.
@@ -140,6 +142,7 @@ impl Exchange {
             match outcome {
                 Err(_) if self.stopped() => break,
                 Ok(Outcome::Done) => break,
+                Ok(Outcome::Back) => again = 0,
                 Ok(Outcome::Again) if again < AGAIN_MAX => again += 1,
                 Ok(Outcome::Again) => return Err(Error::internal("the schema seems to change all the time")),
                 Err(error) => self.pause_after(error, &mut backoff).await?,
@@ -155,7 +158,12 @@ impl Exchange {
     async fn attempt(&mut self, report: &mut ExchangeReport) -> Result<Outcome> {
         self.tell(&State::Starting);
         let mut rounds = Rounds::open(self, report).await?;
-        rounds.meet().await?;
+        // One that is there but cannot be asked keeps none of the others waiting.
+        while let Err(error) = rounds.meet().await {
+            if !rounds.leave_out(&error) {
+                return Err(error);
+            }
+        }
         rounds.go().await
     }
 

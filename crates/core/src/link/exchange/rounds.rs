@@ -18,8 +18,9 @@ use tokio::sync::watch;
 const POLL_FIRST: Duration = Duration::from_millis(2);
 const POLL_LAST: Duration = Duration::from_millis(50);
 
-/// Members that are away are looked for this often.
-const AWAY: Duration = Duration::from_secs(2);
+/// Members that are away are looked for this often at first, and less often while they stay away.
+const AWAY_FIRST: Duration = Duration::from_secs(2);
+const AWAY_LAST: Duration = Duration::from_secs(60);
 
 /// The member with which all others exchange, by its place among those present.
 pub(super) const HUB: usize = 0;
@@ -55,6 +56,8 @@ pub(super) struct Rounds<'a> {
     pub(super) report: &'a mut ExchangeReport,
     pub(super) present: Vec<Present>,
     pub(super) shared: Arc<[Shared]>,
+    /// Who was asked last while meeting, by its place among those present.
+    pub(super) asked: usize,
     pub(super) env: &'a Env,
     observer: &'a dyn Observer,
     stop: watch::Receiver<bool>,
@@ -121,6 +124,7 @@ impl<'a> Rounds<'a> {
             report,
             present,
             shared: Arc::new([]),
+            asked: HUB,
             env: &exchange.env,
             observer: &*exchange.observer,
             stop: exchange.stop.clone(),
@@ -132,7 +136,7 @@ impl<'a> Rounds<'a> {
         self.tell(&State::Following);
         let watching = self.settings.run == Run::Watch;
         let (mut poll, mut parted) = (POLL_FIRST, false);
-        let mut looked = self.env.clock.monotonic();
+        let (mut looked, mut away) = (self.env.clock.monotonic(), AWAY_FIRST);
         self.report.in_step = false;
         loop {
             let moved = match self.round().await? {
@@ -159,16 +163,36 @@ impl<'a> Rounds<'a> {
             if !watching {
                 return Ok(Outcome::Done);
             }
-            if self.env.clock.monotonic() - looked >= AWAY {
-                looked = self.env.clock.monotonic();
-                let mut members = self.report.members.iter().enumerate();
-                if members.any(|(at, member)| member.away.is_some() && self.members[at].exists()) {
-                    return Ok(Outcome::Again);
+            if self.env.clock.monotonic() - looked >= away {
+                if self.somebody_is_back().await {
+                    return Ok(Outcome::Back);
                 }
+                (looked, away) = (self.env.clock.monotonic(), (away * 2).min(AWAY_LAST));
             }
             self.rest(if self.settings.every > Duration::ZERO { self.settings.every } else { poll }).await;
             poll = (poll * 2).min(POLL_LAST);
         }
+    }
+
+    /// Whether a member that was away can be opened.
+    async fn somebody_is_back(&mut self) -> bool {
+        for (at, member) in self.report.members.iter().enumerate() {
+            if member.away.is_some() && self.members[at].exists() && self.members[at].open(false).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Goes on without the member that was asked last, if there are enough others and it may be another time.
+    pub(super) fn leave_out(&mut self, error: &Error) -> bool {
+        let asked = self.asked;
+        if !may_pass(error) || asked == HUB || self.present.len() < 3 {
+            return false;
+        }
+        let left = self.present.remove(asked);
+        self.report.members[left.at].away = Some(error.to_string());
+        true
     }
 
     /// The hub exchanges with everybody in turn. Says whether anything moved; `None` where a schema changed.

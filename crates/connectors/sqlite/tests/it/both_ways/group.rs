@@ -101,13 +101,23 @@ impl Group {
 
 /// Files meet; each is called as it is called without its extension.
 pub(crate) fn exchange(files: &[PathBuf], settings: ExchangeSettings, log_rows_max: u64) -> Result<ExchangeReport> {
+    exchange_in(Env::real(), files, settings, log_rows_max)
+}
+
+/// The same; the exchange, though not its members, by another clock.
+pub(crate) fn exchange_in(
+    env: Env,
+    files: &[PathBuf],
+    settings: ExchangeSettings,
+    log_rows_max: u64,
+) -> Result<ExchangeReport> {
     let member = |path: &PathBuf| -> Arc<dyn Member> {
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Arc::new(File { database: Database { log_rows_max, ..Database::new(path) }, name })
     };
     let members = files.iter().map(member).collect();
     let (_tell, stop) = tokio::sync::watch::channel(false);
-    block_on(Exchange::new(members, settings, Env::real(), Arc::new(Unwatched), stop).run())
+    block_on(Exchange::new(members, settings, env, Arc::new(Unwatched), stop).run())
 }
 
 pub(crate) fn open(path: &Path, access: Access) -> SqliteReplica {

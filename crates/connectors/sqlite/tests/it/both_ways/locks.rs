@@ -1,10 +1,15 @@
 //! Others at work on the same files: another engine, and programs that hold a lock.
 
-use super::group::{exchange, group};
+use super::group::{exchange, exchange_in, group};
+use crate::given::{lives_at_most, passes, shell, until};
+use async_trait::async_trait;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tidewater_core::code;
+use tidewater_core::env::{Clock, Env};
 use tidewater_core::link::{ExchangeSettings, Run};
 
 const ROLE: &str = "TIDEWATER_TEST_HOLDER";
@@ -15,10 +20,7 @@ const T: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT);";
 fn another_engine() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let files: Vec<PathBuf> = role.lines().map(PathBuf::from).collect();
-    std::thread::spawn(|| {
-        std::thread::sleep(Duration::from_secs(40));
-        std::process::exit(9);
-    });
+    lives_at_most(Duration::from_secs(40));
     let _ = exchange(&files, ExchangeSettings { run: Run::Watch, ..ExchangeSettings::default() }, 1_000_000);
 }
 
@@ -39,16 +41,6 @@ impl Drop for Engine {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn until(what: &str, is: impl Fn() -> bool) {
-    for _ in 0..2_000 {
-        if is() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("{what}: not within ten seconds");
 }
 
 #[test]
@@ -100,7 +92,7 @@ fn a_program_that_holds_its_lock_is_waited_for() {
     std::thread::scope(|scope| {
         let meeting = scope.spawn(|| g.meet("ab"));
         // Longer than a connection waits, shorter than an engine tries.
-        std::thread::sleep(Duration::from_millis(6_500));
+        passes(Duration::from_millis(6_500));
         program.execute_batch("COMMIT").expect("it gives it up");
         meeting.join().expect("they meet");
     });
@@ -132,4 +124,70 @@ fn a_value_that_goes_to_and_fro_while_it_is_carried_arrives() {
         g.meet("ab");
         g.same("ab", "t");
     }
+}
+
+/// A program writes when the exchange looks at its clock for the n-th time: before and after each merge.
+struct Moment {
+    real: Env,
+    at: usize,
+    looked: AtomicUsize,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl Clock for Moment {
+    fn now_ms(&self) -> i64 {
+        self.real.clock.now_ms()
+    }
+    fn monotonic(&self) -> Duration {
+        if self.looked.fetch_add(1, Ordering::Relaxed) == self.at {
+            shell(&self.path, "UPDATE t SET v = 'a' WHERE id = 1");
+        }
+        self.real.clock.monotonic()
+    }
+    async fn sleep(&self, duration: Duration) {
+        self.real.clock.sleep(duration).await;
+    }
+}
+
+#[test]
+fn what_is_written_between_reading_and_taking_in_is_not_lost() {
+    let mut written = 0;
+    for at in 0..8 {
+        let g = group("ab", T);
+        g.write('a', "INSERT INTO t VALUES (1, 'before')");
+        g.meet("ab");
+        g.write('b', "UPDATE t SET v = 'b' WHERE id = 1");
+        let real = Env::real();
+        let moment = Arc::new(Moment { real: real.clone(), at, looked: AtomicUsize::new(0), path: g.path('a') });
+        let env = Env { clock: moment.clone(), ..real };
+        exchange_in(env, &[g.path('a'), g.path('b')], ExchangeSettings::default(), 1_000_000).expect("they meet");
+        if moment.looked.load(Ordering::Relaxed) <= at {
+            continue;
+        }
+        written += 1;
+        g.meet("ab");
+        // It is the later one, whether it saw what came from b or not.
+        assert_eq!(g.same("ab", "t"), "1|a", "written at look {at}");
+    }
+    assert!(written >= 4, "the exchange looks at its clock before and after each merge, not {written} times");
+}
+
+#[test]
+fn a_member_whose_lock_is_not_given_up_keeps_none_of_the_others_waiting() {
+    let g = group("abc", "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)");
+    g.meet("abc");
+    for member in ['a', 'b', 'c'] {
+        g.write(member, &format!("INSERT INTO t(v) VALUES ('{member}')"));
+    }
+    let program = rusqlite::Connection::open(g.path('c')).expect("it opens");
+    program.execute_batch("BEGIN IMMEDIATE").expect("it locks");
+    let report = g.try_meet("abc").expect("the others meet");
+    assert!(report.members[2].away.is_some() && report.needs_attention(), "{report:?}");
+    assert!(report.members[0].away.is_none() && report.members[1].away.is_none());
+    program.execute_batch("ROLLBACK").expect("it gives up its lock");
+    g.same("ab", "t");
+    let report = g.meet("abc");
+    assert!(report.members[2].away.is_none());
+    g.same("abc", "t");
 }

@@ -85,45 +85,63 @@ impl Oracle {
 
     /// The tokens that are neither shown nor kept nor written over.
     pub(super) fn lost(&self, shown: &BTreeSet<Item>, kept: &BTreeSet<Item>) -> Vec<String> {
-        let mut over: BTreeMap<Item, Vec<&String>> = BTreeMap::new();
+        let mut search = Search { oracle: self, kept, over: BTreeMap::new() };
         for (id, note) in &self.notes {
             if let Some(before) = &note.before {
-                over.entry((note.place.clone(), before.clone())).or_default().push(id);
+                search.over.entry((note.place.clone(), before.clone())).or_default().push(id);
             }
         }
         let accounted = |id: &String, item: &Item| {
             !is_token(&item.1)
                 || self.undone.contains(id)
                 || shown.contains(item)
-                || kept.contains(item)
-                || self.journaled.contains(item)
-                || self.written_over(item, &over, &mut BTreeSet::new())
-        };
-        let tell = |item: &Item| {
-            let by = over.get(item).map(|ids| ids.iter().map(|id| (*id, &self.notes[*id].after)).collect::<Vec<_>>());
-            format!("{item:?}, written over by {by:?}")
+                || search.keeps(item)
+                || search.written_over(item, &mut BTreeSet::new())
         };
         let items = self.notes.iter().filter_map(|(id, note)| Some((id, (note.place.clone(), note.after.clone()?))));
-        items.filter(|(id, item)| !accounted(id, item)).map(|(_, item)| tell(&item)).collect()
+        items.filter(|(id, item)| !accounted(id, item)).map(|(_, item)| search.tell(&item, 0)).collect()
+    }
+}
+
+/// What became of tokens.
+struct Search<'a> {
+    oracle: &'a Oracle,
+    kept: &'a BTreeSet<Item>,
+    /// Who saw a token and wrote over it.
+    over: BTreeMap<Item, Vec<&'a String>>,
+}
+
+impl<'a> Search<'a> {
+    fn keeps(&self, item: &Item) -> bool {
+        self.kept.contains(item) || self.oracle.journaled.contains(item)
     }
 
-    /// Whether a write that counts saw the token and wrote over it.
-    fn written_over<'a>(
-        &self,
-        item: &Item,
-        over: &BTreeMap<Item, Vec<&'a String>>,
-        on_the_way: &mut BTreeSet<&'a String>,
-    ) -> bool {
-        let Some(ids) = over.get(item) else { return false };
-        ids.iter().any(|id| {
-            let note = &self.notes[*id];
-            let next = |after: &String| (note.place.clone(), after.clone());
-            let undone = self.undone.contains(*id);
-            let mut after_all = || {
-                on_the_way.insert(id)
-                    && note.after.as_ref().is_some_and(|after| self.written_over(&next(after), over, on_the_way))
-            };
-            !undone || after_all()
+    fn after(&self, id: &String) -> Option<Item> {
+        let note = &self.oracle.notes[id];
+        note.after.as_ref().map(|after| (note.place.clone(), after.clone()))
+    }
+
+    /// Whether a write that counts saw the token and wrote over it. One that went with a file counts where it had met
+    /// others before: it is in a journal, or one that counts wrote over it in turn.
+    fn written_over(&self, item: &Item, on_the_way: &mut BTreeSet<&'a String>) -> bool {
+        self.over.get(item).is_some_and(|ids| {
+            ids.iter().any(|id| {
+                let met = |next: Item, on_the_way: &mut BTreeSet<&'a String>| {
+                    self.keeps(&next) || (on_the_way.insert(id) && self.written_over(&next, on_the_way))
+                };
+                !self.oracle.undone.contains(*id) || self.after(id).is_some_and(|next| met(next, on_the_way))
+            })
         })
+    }
+
+    /// A token, and what was written over it, for a failure.
+    fn tell(&self, item: &Item, depth: usize) -> String {
+        let mut told = format!("{item:?}");
+        for id in self.over.get(item).into_iter().flatten().filter(|_| depth < 6) {
+            let went = if self.oracle.undone.contains(*id) { ", which went" } else { "" };
+            let next = self.after(id).map_or("nothing".to_owned(), |next| self.tell(&next, depth + 1));
+            told.push_str(&format!(" <- {id}{went} ({next})"));
+        }
+        told
     }
 }

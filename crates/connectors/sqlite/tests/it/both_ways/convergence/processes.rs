@@ -3,6 +3,7 @@
 use super::programs::Program;
 use super::{Dice, policies};
 use crate::both_ways::group::exchange;
+use crate::given::{lives_at_most, passes};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -87,7 +88,7 @@ impl Process {
             if start.elapsed() > LIFE_MAX {
                 return Err(format!("{} does not end", self.what));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            passes(Duration::from_millis(1));
         }
         self.failure().map_or(Ok(()), Err)
     }
@@ -104,10 +105,7 @@ impl Drop for Process {
 #[test]
 fn another_process() {
     let Ok(role) = std::env::var(ROLE) else { return };
-    std::thread::spawn(|| {
-        std::thread::sleep(LIFE_MAX);
-        std::process::exit(9);
-    });
+    lives_at_most(LIFE_MAX);
     let words: Vec<&str> = role.lines().collect();
     let number = |at: usize| words[at].parse::<u64>().expect("a number");
     match words[0] {

@@ -5,6 +5,7 @@
 //! are in them like everything else. Values that matter are tokens: texts that nobody ever writes again.
 
 use super::Dice;
+use crate::given::passes;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use std::collections::BTreeMap;
@@ -139,7 +140,7 @@ impl Program<'_> {
                 _ => self.transaction(&c, at, |of, c| (0..=of.dice.roll(3)).try_for_each(|_| of.statement(c)))?,
             }
             if pause_ms > 0 {
-                std::thread::sleep(Duration::from_millis(self.dice.roll(pause_ms)));
+                passes(Duration::from_millis(self.dice.roll(pause_ms)));
             }
         }
         Ok(())
