@@ -33,6 +33,7 @@ pub(crate) use join::rule_word;
 use ledger::Ledger;
 use rusqlite::Connection;
 use seal::{Phase, Sealed};
+use std::cell::Cell;
 use std::sync::Arc;
 use tidewater_core::apply::Prepared;
 use tidewater_core::capture::Survey;
@@ -44,7 +45,7 @@ use tidewater_core::replica::{
 };
 use tidewater_core::transport::{Budget, Pace};
 use tidewater_core::verify::{Chunk, Part, Range, Scan};
-use tidewater_core::{Error, Result};
+use tidewater_core::{Error, Kind, Result, code};
 use witness::Witness;
 
 /// As what sealing reads the log, and under what the engine's own writes are logged.
@@ -97,6 +98,8 @@ struct Member {
     chained_at: Option<i64>,
     /// How many rows are sealed in one transaction.
     pace: Pace,
+    /// The number of a table with a row that was written past the log: it is to be looked at as a whole.
+    suspect: Cell<Option<i64>>,
     /// The number that changes when another connection commits, as seen with nothing left to seal.
     quiet_at: Option<i64>,
 }
@@ -113,7 +116,27 @@ impl Member {
         names.sort();
         let scope = names.join(",");
         let pace = Pace::default();
-        Ok(Self { ledger, following, tables, of, scope, chained_at: None, pace, quiet_at: None })
+        Ok(Self {
+            ledger,
+            following,
+            tables,
+            of,
+            scope,
+            chained_at: None,
+            pace,
+            suspect: Cell::new(None),
+            quiet_at: None,
+        })
+    }
+
+    /// A row of a table is not as it was sealed, although the log is.
+    fn unsealed(&self, table: usize) -> Error {
+        let of = &self.tables[table];
+        self.suspect.set(Some(of.tab));
+        let what = format!("a row of {} is not as it was sealed, although the log is", of.view.table);
+        Error::new(Kind::Lost, code::POSITION_LOST, what)
+            .meaning("It was written in a way that fires no triggers. Nothing was changed.")
+            .remedy("Nothing to do: the table is looked at as a whole.")
     }
 
     /// Another replica of this process, for another sync, may have used the same account meanwhile: then it goes on
@@ -192,8 +215,22 @@ impl State {
                 // The database keeps another time for it: whoever opens it before the next commit takes it for a copy.
                 witness.note(member.ledger.node(), member.ledger.seq)?;
             }
+            self.look_at_suspect()?;
         }
         done
+    }
+
+    /// Has a table that was written past the log looked at as a whole, when this replica joins again.
+    fn look_at_suspect(&self) -> Result<()> {
+        let Some(tab) = self.member.as_ref().and_then(|member| member.suspect.take()) else { return Ok(()) };
+        self.open.write(|c| {
+            c.execute(
+                "UPDATE _tidewater_shared SET phase = ?2, through = NULL WHERE tab = ?1",
+                (tab, Phase::Rescanning.word()),
+            )
+            .map(drop)
+            .map_err(|e| self.open.explain(e))
+        })
     }
 
     fn adopt(&mut self, table: usize, rows_max: usize) -> Result<Adopted> {
@@ -272,8 +309,9 @@ impl State {
             let found = open.read(|c| {
                 member.take_up(open, c, witness)?;
                 member.queue(open, c, peer, after, budget)
-            })?;
-            match found {
+            });
+            self.look_at_suspect()?;
+            match found? {
                 Some(versions) => return Ok(Some(versions)),
                 // Somebody wrote between sealing and reading, or it was ourselves, for links that read this database.
                 None if self.seal_anew()? => {}

@@ -17,9 +17,9 @@ use crate::schema::Details;
 use crate::sql::{list, quote};
 use crate::types::bind;
 use rusqlite::{Connection, OptionalExtension};
+use tidewater_core::Result;
 use tidewater_core::change::{Key, Row, RowBuilder, View};
 use tidewater_core::merge::{Shown, Stamp, State};
-use tidewater_core::{Error, Kind, Result, code};
 
 /// Finds the rows that stand in the way of a row, by one unique index.
 #[derive(Debug, Clone)]
@@ -235,9 +235,9 @@ impl Member {
         let sqlite = |e| open.explain(e);
         let of = &self.tables[table];
         let (row, stored) = (of.row(c, key).map_err(sqlite)?, seal::stored(c, of.tab, key).map_err(sqlite)?);
-        let (Some(row), Some(stored)) = (row, stored) else { return Err(unsealed(&of.view.table)) };
+        let (Some(row), Some(stored)) = (row, stored) else { return Err(self.unsealed(table)) };
         if stored.hash != Some(row.hash().0) {
-            return Err(unsealed(&of.view.table));
+            return Err(self.unsealed(table));
         }
         let state = self.decode(open, &stored, Some(&row))?;
         let claim = of.claim(key, &self.shown(table, &state));
@@ -288,12 +288,4 @@ impl Member {
         };
         journal::enter(c, &entry).map(drop).map_err(|e| open.explain(e))
     }
-}
-
-/// A row in the way was written past the log.
-pub(super) fn unsealed(table: &str) -> Error {
-    let what = format!("a row of {table} is not as it was sealed, although the log is");
-    Error::new(Kind::Lost, code::POSITION_LOST, what)
-        .meaning("It was written in a way that fires no triggers. Nothing was changed.")
-        .remedy("Nothing to do: the table is looked at as a whole.")
 }

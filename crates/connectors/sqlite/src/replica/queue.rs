@@ -61,7 +61,7 @@ impl Member {
             let table = self.of[place];
             let content = contents.of(table, &key, &stored).map_err(sqlite)?;
             if stored.hash != content.shown.then(|| content.row.as_ref().map(|row| row.hash().0)).flatten() {
-                return Err(parked::unsealed(&self.tables[table].view.table));
+                return Err(self.unsealed(table));
             }
             bytes += stored.bytes.len() + content.row.as_ref().map_or(0, |row| row.as_bytes().len());
             let state = self.decode(open, &stored, content.row.as_ref())?;

@@ -286,14 +286,15 @@ impl Rounds<'_> {
     pub(super) async fn part(&mut self) -> Result<bool> {
         let mut said = Vec::new();
         for present in &mut self.present {
-            said.push(present.replica.introduce().await?);
+            // Who failed meanwhile is left alone.
+            said.push(if present.out { Introduction::default() } else { present.replica.introduce().await? });
         }
         let there = |of: &Self, at: usize| !of.present[at].out;
         for other in (HUB + 1..self.present.len()).filter(|other| there(self, *other)).collect::<Vec<_>>() {
             self.present[HUB].replica.met(&said[other]).await?;
             self.present[other].replica.met(&said[HUB]).await?;
         }
-        for (at, said) in said.iter().enumerate() {
+        for (at, said) in said.iter().enumerate().filter(|(at, _)| there(self, *at)).collect::<Vec<_>>() {
             self.report.members[self.present[at].at].parked = said.parked;
         }
         let mut differing = Vec::new();

@@ -168,3 +168,25 @@ fn replicas_that_have_met_through_others_meet_as_relatives() {
     g.meet("ac");
     assert_eq!(g.same("ac", "notes"), "1|a|c|");
 }
+
+#[test]
+fn sides_whose_sums_differ_are_not_in_step() {
+    let g = group("ab", NOTES);
+    g.write('a', "INSERT INTO notes(id, title) VALUES (1, 'one')");
+    g.meet("ab");
+    g.write('a', "UPDATE _tidewater_shared SET digest = zeroblob(16)");
+    let report = g.try_meet("ab").expect("they meet");
+    assert!(!report.in_step, "{report:?}");
+    assert!(report.notices.iter().any(|notice| notice.contains("different rows")), "{report:?}");
+}
+
+#[test]
+fn a_write_that_fires_no_triggers_is_found_when_its_row_is_asked_for() {
+    let g = group("abc", NOTES);
+    g.write('a', "INSERT INTO notes(id, title) VALUES (1, 'one'), (2, 'two')");
+    g.meet("ab");
+    g.write('a', ".dbconfig enable_trigger off\nUPDATE notes SET title = 'unseen' WHERE id = 1");
+    g.meet("ac");
+    g.meet("ab");
+    assert_eq!(g.same("abc", "notes"), "1|unseen||\n2|two||");
+}
