@@ -57,9 +57,6 @@ fn attention(member: &MemberReport) -> Vec<String> {
         let why = why.lines().next().unwrap_or_default();
         lines.push(styled(LOOK, &format!("{shown} is away, the others go on without it: {why}")));
     }
-    for (table, why) in &member.halted {
-        lines.push(styled(LOOK, &format!("E0040 {table} is halted at {shown}, everything else goes on: {why}")));
-    }
     if member.parked > 0 {
         let rows = count(member.parked, "row stands aside", "rows stand aside");
         let what = format!("{rows} at {shown}: another row has a unique value of theirs, or a parent is missing");
@@ -86,7 +83,6 @@ pub(crate) fn facts(members: &[SqliteMember], report: &ExchangeReport) -> Value 
             "conflicts": report.conflicts,
             "parked": report.parked,
             "known": report.known,
-            "halted": report.halted,
         })
     });
     let skipped: Vec<Value> = report.skipped.iter().map(|(t, why)| json!({ "table": t, "reason": why })).collect();

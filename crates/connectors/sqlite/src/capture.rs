@@ -19,11 +19,10 @@ use rusqlite::{Connection, OptionalExtension};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tidewater_core::capture::{Read, Reader, Resumed, Source, Start, Survey};
-use tidewater_core::change::{Identity, Key, Mapping, Position, RangeHash, Row, RowHash, Transaction, View};
+use tidewater_core::capture::{Read, Reader, Resumed, Source, Start};
+use tidewater_core::change::{Identity, Mapping, Position, Transaction};
 use tidewater_core::env::Env;
 use tidewater_core::transport::Budget;
-use tidewater_core::verify::{Chunk, Part, Range, Scan};
 use tidewater_core::{Error, Kind, Result, code};
 
 /// Marks that are still accepted: the target may lag behind by what is in flight.
@@ -138,47 +137,7 @@ pub(crate) fn restored(shown: &str) -> Error {
         .remedy("Nothing to do: the tables are compared, and only what differs is sent.")
 }
 
-#[async_trait]
-impl Scan for SqliteSource {
-    async fn survey(&mut self) -> Result<Survey> {
-        self.worker.call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e)))).await
-    }
-
-    async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64> {
-        let view = view.clone();
-        self.worker.call(move |s| s.open.count(&view, rows_max)).await
-    }
-
-    async fn estimate(&mut self, view: &View) -> Result<Option<u64>> {
-        let view = view.clone();
-        self.worker.call(move |s| s.open.estimate(&view)).await
-    }
-
-    async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {
-        let (view, range) = (view.clone(), range.clone());
-        self.worker.call(move |s| s.open.part(&view, &range, rows_max)).await
-    }
-
-    async fn hash(&mut self, view: &View, range: &Range) -> Result<RangeHash> {
-        let (view, range) = (view.clone(), range.clone());
-        self.worker.call(move |s| s.open.hash(&view, &range)).await
-    }
-
-    async fn list(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Vec<(Key, RowHash)>> {
-        let (view, range) = (view.clone(), range.clone());
-        self.worker.call(move |s| s.open.list(&view, &range, rows_max)).await
-    }
-
-    async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
-        let (view, after) = (view.clone(), after.cloned());
-        self.worker.call(move |s| s.open.chunk(&view, after.as_ref(), budget)).await
-    }
-
-    async fn fetch(&mut self, view: &View, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Row>>> {
-        let (view, keys) = (view.clone(), keys.to_vec());
-        self.worker.call(move |s| s.open.fetch(&view, &keys, bytes_max)).await
-    }
-}
+crate::scan::scan_on_its_thread!(SqliteSource);
 
 #[async_trait]
 impl Source for SqliteSource {

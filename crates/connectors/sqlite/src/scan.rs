@@ -293,3 +293,83 @@ impl<'c, 'v> One<'c, 'v> {
         self.reader.left_out
     }
 }
+
+/// Implements `Scan` for an endpoint whose connection, `open`, lives on the thread of its `worker`.
+macro_rules! scan_on_its_thread {
+    ($endpoint:ty) => {
+        #[async_trait::async_trait]
+        impl tidewater_core::verify::Scan for $endpoint {
+            async fn survey(&mut self) -> tidewater_core::Result<tidewater_core::capture::Survey> {
+                self.worker
+                    .call(|s| {
+                        s.open.read(|c| crate::schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e)))
+                    })
+                    .await
+            }
+
+            async fn count(
+                &mut self,
+                view: &tidewater_core::change::View,
+                rows_max: u64,
+            ) -> tidewater_core::Result<u64> {
+                let view = view.clone();
+                self.worker.call(move |s| s.open.count(&view, rows_max)).await
+            }
+
+            async fn estimate(&mut self, view: &tidewater_core::change::View) -> tidewater_core::Result<Option<u64>> {
+                let view = view.clone();
+                self.worker.call(move |s| s.open.estimate(&view)).await
+            }
+
+            async fn part(
+                &mut self,
+                view: &tidewater_core::change::View,
+                range: &tidewater_core::verify::Range,
+                rows_max: usize,
+            ) -> tidewater_core::Result<tidewater_core::verify::Part> {
+                let (view, range) = (view.clone(), range.clone());
+                self.worker.call(move |s| s.open.part(&view, &range, rows_max)).await
+            }
+
+            async fn hash(
+                &mut self,
+                view: &tidewater_core::change::View,
+                range: &tidewater_core::verify::Range,
+            ) -> tidewater_core::Result<tidewater_core::change::RangeHash> {
+                let (view, range) = (view.clone(), range.clone());
+                self.worker.call(move |s| s.open.hash(&view, &range)).await
+            }
+
+            async fn list(
+                &mut self,
+                view: &tidewater_core::change::View,
+                range: &tidewater_core::verify::Range,
+                rows_max: usize,
+            ) -> tidewater_core::Result<Vec<(tidewater_core::change::Key, tidewater_core::change::RowHash)>> {
+                let (view, range) = (view.clone(), range.clone());
+                self.worker.call(move |s| s.open.list(&view, &range, rows_max)).await
+            }
+
+            async fn chunk(
+                &mut self,
+                view: &tidewater_core::change::View,
+                after: Option<&tidewater_core::change::Key>,
+                budget: tidewater_core::transport::Budget,
+            ) -> tidewater_core::Result<tidewater_core::verify::Chunk> {
+                let (view, after) = (view.clone(), after.cloned());
+                self.worker.call(move |s| s.open.chunk(&view, after.as_ref(), budget)).await
+            }
+
+            async fn fetch(
+                &mut self,
+                view: &tidewater_core::change::View,
+                keys: &[tidewater_core::change::Key],
+                bytes_max: usize,
+            ) -> tidewater_core::Result<Vec<Option<tidewater_core::change::Row>>> {
+                let (view, keys) = (view.clone(), keys.to_vec());
+                self.worker.call(move |s| s.open.fetch(&view, &keys, bytes_max)).await
+            }
+        }
+    };
+}
+pub(crate) use scan_on_its_thread;

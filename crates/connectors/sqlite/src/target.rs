@@ -3,17 +3,15 @@
 use crate::appended::Appended;
 use crate::connection::{Access, Database, Open};
 use crate::worker::Worker;
-use crate::{create, ledger, schema, teardown};
+use crate::{create, ledger, teardown};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tidewater_core::Result;
 use tidewater_core::apply::{Ledger, Prepared, TableLedger, Target, Writer, Written};
-use tidewater_core::capture::Survey;
-use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
+use tidewater_core::change::{Key, Mapping, Position, Table};
 use tidewater_core::env::Env;
-use tidewater_core::transport::{Batch, Budget};
-use tidewater_core::verify::{Chunk, Part, Range, Scan};
+use tidewater_core::transport::Batch;
 
 /// What lives on the connection's thread.
 pub(crate) struct State {
@@ -72,47 +70,7 @@ impl SqliteTarget {
     }
 }
 
-#[async_trait]
-impl Scan for SqliteTarget {
-    async fn survey(&mut self) -> Result<Survey> {
-        self.worker.call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e)))).await
-    }
-
-    async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64> {
-        let view = view.clone();
-        self.worker.call(move |s| s.open.count(&view, rows_max)).await
-    }
-
-    async fn estimate(&mut self, view: &View) -> Result<Option<u64>> {
-        let view = view.clone();
-        self.worker.call(move |s| s.open.estimate(&view)).await
-    }
-
-    async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {
-        let (view, range) = (view.clone(), range.clone());
-        self.worker.call(move |s| s.open.part(&view, &range, rows_max)).await
-    }
-
-    async fn hash(&mut self, view: &View, range: &Range) -> Result<RangeHash> {
-        let (view, range) = (view.clone(), range.clone());
-        self.worker.call(move |s| s.open.hash(&view, &range)).await
-    }
-
-    async fn list(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Vec<(Key, RowHash)>> {
-        let (view, range) = (view.clone(), range.clone());
-        self.worker.call(move |s| s.open.list(&view, &range, rows_max)).await
-    }
-
-    async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
-        let (view, after) = (view.clone(), after.cloned());
-        self.worker.call(move |s| s.open.chunk(&view, after.as_ref(), budget)).await
-    }
-
-    async fn fetch(&mut self, view: &View, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Row>>> {
-        let (view, keys) = (view.clone(), keys.to_vec());
-        self.worker.call(move |s| s.open.fetch(&view, &keys, bytes_max)).await
-    }
-}
+crate::scan::scan_on_its_thread!(SqliteTarget);
 
 #[async_trait]
 impl Target for SqliteTarget {

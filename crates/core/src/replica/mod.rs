@@ -81,8 +81,6 @@ pub struct TableSaid {
 pub struct Introduction {
     /// What it was and is, oldest first; the last one is the present. Empty before it joined.
     pub incarnations: Vec<Incarnation>,
-    /// The last number of its queue.
-    pub last: u64,
     /// The nodes that it knows, itself among them.
     pub known: Vec<Known>,
     /// Every table that it shares, by name in small letters.

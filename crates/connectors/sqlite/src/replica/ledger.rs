@@ -266,7 +266,7 @@ impl Ledger {
             heard: 0,
             met: false,
         });
-        Introduction { incarnations, last: self.seq, known: known.collect(), tables: BTreeMap::new(), parked: 0 }
+        Introduction { incarnations, known: known.collect(), tables: BTreeMap::new(), parked: 0 }
     }
 
     /// Encodes a state under this account's numbers.

@@ -26,7 +26,6 @@ mod witness;
 use crate::apply::TableWriter;
 use crate::capture::Following;
 use crate::connection::{Access, Database, Open};
-use crate::schema;
 use crate::worker::Worker;
 use async_trait::async_trait;
 pub(crate) use join::rule_word;
@@ -36,15 +35,13 @@ use seal::{Phase, Sealed};
 use std::cell::Cell;
 use std::sync::Arc;
 use tidewater_core::apply::Prepared;
-use tidewater_core::capture::Survey;
-use tidewater_core::change::{Key, RangeHash, Row, RowHash, Table, View};
+use tidewater_core::change::{Table, View};
 use tidewater_core::env::Env;
 use tidewater_core::merge::{Node, Policy, Rules};
 use tidewater_core::replica::{
     Adopted, Choice, Entry, Introduction, Joined, Membership, Merged, Preference, Replica, Selection, Shared, Versions,
 };
 use tidewater_core::transport::{Budget, Pace};
-use tidewater_core::verify::{Chunk, Part, Range, Scan};
 use tidewater_core::{Error, Kind, Result, code};
 use witness::Witness;
 
@@ -384,47 +381,7 @@ impl SqliteReplica {
     }
 }
 
-#[async_trait]
-impl Scan for SqliteReplica {
-    async fn survey(&mut self) -> Result<Survey> {
-        self.worker.call(|s| s.open.read(|c| schema::survey(c, &s.open.identity).map_err(|e| s.open.explain(e)))).await
-    }
-
-    async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64> {
-        let view = view.clone();
-        self.worker.call(move |s| s.open.count(&view, rows_max)).await
-    }
-
-    async fn estimate(&mut self, view: &View) -> Result<Option<u64>> {
-        let view = view.clone();
-        self.worker.call(move |s| s.open.estimate(&view)).await
-    }
-
-    async fn part(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Part> {
-        let (view, range) = (view.clone(), range.clone());
-        self.worker.call(move |s| s.open.part(&view, &range, rows_max)).await
-    }
-
-    async fn hash(&mut self, view: &View, range: &Range) -> Result<RangeHash> {
-        let (view, range) = (view.clone(), range.clone());
-        self.worker.call(move |s| s.open.hash(&view, &range)).await
-    }
-
-    async fn list(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Vec<(Key, RowHash)>> {
-        let (view, range) = (view.clone(), range.clone());
-        self.worker.call(move |s| s.open.list(&view, &range, rows_max)).await
-    }
-
-    async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
-        let (view, after) = (view.clone(), after.cloned());
-        self.worker.call(move |s| s.open.chunk(&view, after.as_ref(), budget)).await
-    }
-
-    async fn fetch(&mut self, view: &View, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Row>>> {
-        let (view, keys) = (view.clone(), keys.to_vec());
-        self.worker.call(move |s| s.open.fetch(&view, &keys, bytes_max)).await
-    }
-}
+crate::scan::scan_on_its_thread!(SqliteReplica);
 
 #[async_trait]
 impl Replica for SqliteReplica {

@@ -2,7 +2,6 @@
 
 use super::Member;
 use crate::replica::Merged;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What one run did.
@@ -51,8 +50,6 @@ pub struct MemberReport {
     pub parked: u64,
     /// Versions that brought it nothing new.
     pub known: u64,
-    /// Tables that it could not take part in, with what would mend them.
-    pub halted: BTreeMap<String, String>,
 }
 
 impl ExchangeReport {
@@ -75,7 +72,7 @@ impl ExchangeReport {
 
     /// Whether a person should look.
     pub fn needs_attention(&self) -> bool {
-        self.members.iter().any(|m| m.away.is_some() || !m.halted.is_empty() || m.parked > 0)
+        self.members.iter().any(|m| m.away.is_some() || m.parked > 0)
     }
 }
 

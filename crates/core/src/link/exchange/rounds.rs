@@ -101,7 +101,7 @@ impl<'a> Rounds<'a> {
         // A side that is missing is made and filled from the others, if there is one.
         let create = exchange.members.iter().any(|member| member.exists());
         for (at, member) in exchange.members.iter().enumerate() {
-            (report.members[at].away, report.members[at].halted) = (None, BTreeMap::new());
+            report.members[at].away = None;
             match member.open(create).await {
                 Ok(replica) => {
                     let (node, heard) = (Node([0; 16]), BTreeMap::new());
