@@ -1,9 +1,10 @@
-//! SQLite as a source and as a target of Tidewater. Other programs may use the database at the same time.
+//! SQLite as a source, as a target and as a replica of Tidewater. Other programs may use the database at the same time.
 //!
 //! Who has read one connector finds the way in all: `capture` reads changes, `scan` reads by key, `apply` writes
 //! (`collisions` and `aside` where unique values are in the way), `schema` looks, `create` makes tables, `triggers`
-//! and `probes` are what capture installs, `appended` finds the rows that they do not log, `meta` is what we keep in the database, `own_ddl` tells our changes of a
-//! schema from others', `types` turns values over, `lease` keeps two engines apart.
+//! and `probes` are what capture installs, `appended` finds the rows that they do not log, `replica/` does both ways,
+//! `meta` is what we keep in the database, `own_ddl` tells our changes of a schema from others', `types` turns values
+//! over, `lease` keeps two engines apart.
 //!
 //! Architecture invariants: a connection lives on one thread (`worker`); a database file is never
 //! opened by other means than SQLite; no write lock is held for longer than a batch; positions are stored with
