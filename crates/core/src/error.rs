@@ -83,6 +83,8 @@ pub mod code {
     pub const SCOPE: Code = Code(26);
     /// Replicas settle conflicts by different rules.
     pub const RULES_DIFFER: Code = Code(27);
+    /// A replica holds another part of a table than it was filled with.
+    pub const PART_CHANGED: Code = Code(29);
     /// Another Tidewater works on this file.
     pub const LEASE: Code = Code(30);
     /// A table's schema drifted: the table is halted.

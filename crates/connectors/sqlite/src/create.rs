@@ -389,8 +389,9 @@ fn definition(mapping: &Mapping, table: &Table) -> Vec<String> {
     };
     let single = mapping.target.key.len() == 1;
     let mut parts = Vec::new();
-    for (at, source) in mapping.source.columns.iter().enumerate() {
-        let Some(column) = table.column(&source.name) else { continue };
+    for column in &table.columns {
+        let at = mapping.source.columns.iter().position(|source| source.name.eq_ignore_ascii_case(&column.name));
+        let Some(at) = at else { continue };
         let mut part = column_definition(column, names[at]);
         if single && mapping.target.key[0] == at && mapping.identity == Identity::PrimaryKey {
             part.push_str(" PRIMARY KEY");
@@ -414,7 +415,7 @@ fn definition(mapping: &Mapping, table: &Table) -> Vec<String> {
 }
 
 /// Whether a default is a plain literal.
-fn is_constant(default: &str) -> bool {
+pub(crate) fn is_constant(default: &str) -> bool {
     let literal = default.starts_with(['\'', '"']) || default.parse::<f64>().is_ok();
     literal || ["true", "false"].iter().any(|word| default.eq_ignore_ascii_case(word))
 }

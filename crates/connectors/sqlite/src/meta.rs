@@ -58,7 +58,10 @@ CREATE TABLE IF NOT EXISTS _tidewater_heard(
   PRIMARY KEY (node, scope)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tidewater_shared(
   tab INTEGER PRIMARY KEY, name TEXT NOT NULL, columns BLOB NOT NULL, rules BLOB NOT NULL,
-  rules_before TEXT NOT NULL, reshow INTEGER NOT NULL, phase TEXT NOT NULL, through BLOB, digest BLOB NOT NULL, columns_before BLOB);
+  rules_before TEXT NOT NULL, reshow INTEGER NOT NULL, phase TEXT NOT NULL, through BLOB, digest BLOB NOT NULL, columns_before BLOB,
+  part BLOB, lacking INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS _tidewater_sent(
+  leaf INTEGER NOT NULL, tab INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (leaf, tab, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tidewater_version(
   tab INTEGER NOT NULL, key BLOB NOT NULL, seq INTEGER NOT NULL, via INTEGER, hash BLOB, state BLOB NOT NULL,
   PRIMARY KEY (tab, key)) WITHOUT ROWID;
@@ -81,11 +84,12 @@ pub(crate) const TARGET_TABLES: [&str; 4] =
     ["_tidewater_link", "_tidewater_link_table", "_tidewater_held", "_tidewater_journal"];
 
 /// The tables of the replica's part.
-pub(crate) const REPLICA_TABLES: [&str; 8] = [
+pub(crate) const REPLICA_TABLES: [&str; 9] = [
     "_tidewater_replica",
     "_tidewater_node",
     "_tidewater_heard",
     "_tidewater_shared",
+    "_tidewater_sent",
     "_tidewater_version",
     "_tidewater_queue",
     "_tidewater_parked",
@@ -120,9 +124,14 @@ pub(crate) fn make_source(connection: &Connection, identity: &str) -> rusqlite::
 
 /// Whether a source is as this format has it: in format 1 each row was logged by its key.
 pub(crate) fn has_tops(connection: &Connection) -> rusqlite::Result<bool> {
+    has_column(connection, "_tidewater_table", "top")
+}
+
+/// Whether a table of ours has a column, which earlier ones may lack.
+pub(crate) fn has_column(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM pragma_table_info('_tidewater_table') WHERE name = 'top')")?
-        .query_row([], |row| row.get(0))
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)")?
+        .query_row([table, column], |row| row.get(0))
 }
 
 /// Brings what an earlier format left in a source to this one. Its triggers are made anew by `begin`.
@@ -144,16 +153,21 @@ pub(crate) fn make_replica(connection: &Connection, identity: &str) -> rusqlite:
     let made = !has_table(connection, "_tidewater_replica")?;
     make_source(connection, identity)?;
     connection.execute_batch(REPLICA)?;
-    if !log_has_time(connection)? {
-        connection.execute_batch("ALTER TABLE _tidewater_log ADD COLUMN at REAL")?;
+    for (table, column, declared) in [
+        ("_tidewater_log", "at", "REAL"),
+        ("_tidewater_shared", "part", "BLOB"),
+        ("_tidewater_shared", "lacking", "INTEGER NOT NULL DEFAULT 0"),
+    ] {
+        if !has_column(connection, table, column)? {
+            connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {declared}"))?;
+        }
     }
     Ok(made)
 }
 
 /// Whether the log can say when a row was written, which replicas ask for.
 pub(crate) fn log_has_time(connection: &Connection) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('_tidewater_log') WHERE name = 'at')";
-    connection.query_row(sql, [], |row| row.get(0))
+    has_column(connection, "_tidewater_log", "at")
 }
 
 /// Whether a table is written on several sides.

@@ -71,6 +71,54 @@ impl Row {
         columns.iter().filter_map(|at| values.get(*at).cloned()).collect()
     }
 
+    /// A row of `columns` columns that holds each of these values at its place among `places`; the others are absent.
+    #[must_use]
+    pub fn spread(&self, places: &[usize], columns: usize) -> Row {
+        let values: Vec<&[u8]> = self.encodings().collect();
+        let mut builder = RowBuilder::default();
+        for column in 0..columns {
+            let at = places.iter().position(|place| *place == column);
+            builder.push_encoded(at.and_then(|at| values.get(at).copied()).unwrap_or(Self::ABSENT));
+        }
+        builder.take()
+    }
+
+    /// Whether one of the first `columns` columns is absent.
+    pub fn lacks_columns(&self, columns: usize) -> bool {
+        let mut held = 0;
+        self.encodings().take(columns).any(|value| {
+            held += 1;
+            value == Self::ABSENT
+        }) || held < columns
+    }
+
+    /// This row, with the values that are absent taken from `from`.
+    #[must_use]
+    pub fn or(&self, from: &Row) -> Row {
+        let mut values: Vec<Value<'_>> = from.values().collect();
+        for (column, value) in self.values().enumerate() {
+            match values.get_mut(column) {
+                Some(_) if value == Value::Unchanged => {}
+                Some(there) => *there = value,
+                None => values.push(value),
+            }
+        }
+        values.into_iter().collect()
+    }
+
+    /// This row without the values that are those of `other`, where `before` lacks them: they were not written.
+    #[must_use]
+    pub fn without_unwritten(&self, before: &Row, other: &Row) -> Row {
+        let (before, other): (Vec<&[u8]>, Vec<&[u8]>) = (before.encodings().collect(), other.encodings().collect());
+        let mut builder = RowBuilder::default();
+        for (column, value) in self.encodings().enumerate() {
+            let lacked = before.get(column).is_none_or(|before| *before == Self::ABSENT);
+            let unwritten = lacked && other.get(column) == Some(&value);
+            builder.push_encoded(if unwritten { Self::ABSENT } else { value });
+        }
+        builder.take()
+    }
+
     /// Whether the values at `columns` are those of `key`, to the bit: the same as picking them and comparing.
     pub fn has(&self, columns: &[usize], key: &Key) -> bool {
         match columns {

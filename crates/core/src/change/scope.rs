@@ -105,6 +105,19 @@ pub struct Mapping {
     pub whole: bool,
 }
 
+impl View {
+    /// The same with some of its columns only, `columns` ascending, the key's among them.
+    #[must_use]
+    pub fn narrowed(&self, columns: &[usize]) -> Self {
+        let place = |at: &usize| columns.iter().position(|column| column == at);
+        Self {
+            columns: columns.iter().filter_map(|at| self.columns.get(*at).cloned()).collect(),
+            key: self.key.iter().filter_map(place).collect(),
+            ..self.clone()
+        }
+    }
+}
+
 impl Pattern {
     /// Reads a pattern.
     pub fn new(text: &str) -> Self {

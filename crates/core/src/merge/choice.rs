@@ -36,11 +36,19 @@ pub(super) struct Choice<'a> {
     pub(super) winner: Candidate<'a>,
     /// Those that causality leaves.
     pub(super) standing: Vec<Candidate<'a>>,
+    /// Whether any sibling has a value. A partial replica has none in columns that it does not hold, but must know
+    /// whose they are.
+    pub(super) held: bool,
 }
 
+fn has(group: &Group, live: &Live<'_>) -> bool {
+    group.columns.iter().any(|column| live.columns.value(*column).is_some())
+}
+
+/// Those that have a value; all, where nobody has.
 fn candidates<'a>(group: &'a Group, live: &'a [Live<'a>]) -> impl Iterator<Item = Candidate<'a>> {
-    let present = |live: &&Live<'_>| group.columns.iter().any(|column| live.columns.value(*column).is_some());
-    live.iter().filter(present).filter_map(|live| {
+    let held = live.iter().any(|live| has(group, live));
+    live.iter().filter(move |live| !held || has(group, live)).filter_map(|live| {
         // The columns of a group are written together and have one origin, unless the rules were others then.
         let origin = group.columns.iter().map(|column| live.sibling.origin(*column)).max()?;
         Some(Candidate { live, origin })
@@ -69,7 +77,7 @@ pub(super) enum Pick<'a> {
 }
 
 impl<'a> Choice<'a> {
-    /// What is shown of `group`; `None` where no sibling has a value.
+    /// What is shown of `group`; `None` where there is no sibling.
     pub(super) fn new(group: &'a Group, live: &'a [Live<'a>], pick: &Pick<'_>) -> Option<Self> {
         let standing = standing(group, live);
         let ranked = || standing.iter().copied();
@@ -82,7 +90,7 @@ impl<'a> Choice<'a> {
                 (preferred, c.origin)
             }),
         }?;
-        Some(Self { group, winner, standing })
+        Some(Self { group, winner, standing, held: live.iter().any(|live| has(group, live)) })
     }
 
     /// Whether `candidate` has another value in `column`; not where either has none.
@@ -91,15 +99,19 @@ impl<'a> Choice<'a> {
         ours.is_some() && theirs.is_some() && ours != theirs
     }
 
-    /// The candidates with other values that were written at the same time.
+    /// The candidates with other values that were written at the same time; where values are not held here, those that
+    /// may have others.
     pub(super) fn losers(&self) -> impl Iterator<Item = &Candidate<'_>> {
         self.standing.iter().filter(|candidate| {
             candidate.origin.dot != self.winner.origin.dot
-                && self.group.columns.iter().any(|column| self.differs(candidate, *column))
+                && (!self.held || self.group.columns.iter().any(|column| self.differs(candidate, *column)))
         })
     }
 
     pub(super) fn collision(&self) -> Option<Collision> {
+        if !self.held {
+            return None;
+        }
         let differs = |column: &usize| self.losers().any(|loser| self.differs(loser, *column));
         let columns: Vec<usize> = self.group.columns.iter().copied().filter(differs).collect();
         let losers = self.losers().map(|loser| loser.origin.dot).collect::<BTreeSet<_>>();

@@ -20,17 +20,6 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A row of a table that has got more columns, which it lacks: each of its values at its new place.
-pub(super) fn spread(row: &Row, places: &[usize], columns: usize) -> Row {
-    let values = Columns::of(row);
-    let mut builder = RowBuilder::default();
-    for column in 0..columns {
-        let before = places.iter().position(|place| *place == column);
-        builder.push_encoded(before.and_then(|before| values.value(before)).unwrap_or(Row::ABSENT));
-    }
-    builder.take()
-}
-
 /// `row`, with the columns that it lacks taken from `from`.
 pub(super) fn fill(row: &Row, from: &Row) -> Row {
     let (row, from) = (Columns::of(row), Columns::of(from));

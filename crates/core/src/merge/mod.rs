@@ -14,6 +14,7 @@ mod columns;
 mod conflict;
 mod dot;
 mod encoding;
+mod part;
 mod rules;
 mod shown;
 mod state;

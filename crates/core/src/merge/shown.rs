@@ -114,12 +114,12 @@ fn put_together(live: &[Live<'_>], choices: &[Choice<'_>], rules: &Rules) -> Sho
             columns[*column] = Some((choice.value(*column).unwrap_or(Row::ABSENT), choice.winner.origin));
         }
     }
-    // A column that no sibling holds is absent, as in a partial replica. Its origin is nobody's business.
     let nobody = live.last().map(|last| last.sibling.own());
     let mut builder = RowBuilder::default();
     columns.iter().for_each(|column| builder.push_encoded(column.map_or(Row::ABSENT, |(value, _)| value)));
     let origins = columns.iter().filter_map(|column| column.map(|(_, origin)| origin).or(nobody));
-    let mut sources: Vec<usize> = choices.iter().map(|choice| choice.winner.live.at).collect();
+    let mut sources: Vec<usize> =
+        choices.iter().filter(|choice| choice.held).map(|choice| choice.winner.live.at).collect();
     sources.sort_unstable();
     sources.dedup();
     Shown {

@@ -5,7 +5,7 @@
 //! Invariants: a sibling's dot is in its own `past`, every `past` is within `seen`, no dot stands twice, and
 //! siblings are in canonical order.
 
-use super::columns::{Columns, fill, spread};
+use super::columns::{Columns, fill};
 use super::dot::{Dot, Genesis, Origin, Stamp};
 use super::rules::{Group, Rule, Rules};
 use super::shown::Shown;
@@ -20,8 +20,7 @@ pub struct Sibling {
     /// When.
     pub stamp: Stamp,
     /// The row's columns; `None` for a delete. A column that is [`Value::Unchanged`], or behind the last value, is
-    /// absent: a partial replica does not hold it. Such a replica sends its writes to a full one, which fills in what
-    /// is absent when it stamps them; a stamped content that lacks columns would supersede their values.
+    /// absent: a partial replica does not hold it. Whoever has its value, by its origin, fills it in when joining.
     pub content: Option<Row>,
     /// All that the writer had seen of this row, this write included.
     pub past: Vector,
@@ -146,7 +145,7 @@ impl State {
             }
             let mut open: Vec<(usize, Dot)> = sibling.open.iter().map(|(column, dot)| (place(*column), *dot)).collect();
             open.sort_unstable();
-            let content = sibling.content.as_ref().map(|row| fill(&spread(row, places, columns), added));
+            let content = sibling.content.as_ref().map(|row| fill(&row.spread(places, columns), added));
             Sibling { content, origins, open, ..sibling.clone() }
         });
         Self { siblings: siblings.collect(), seen: self.seen.clone() }

@@ -14,7 +14,7 @@ mod journal;
 pub use journal::{Choice, Entry, Selection, Side};
 
 use crate::apply::Prepared;
-use crate::change::{Key, Table, View};
+use crate::change::{Filter, Key, Table, View};
 use crate::error::Result;
 use crate::merge::{Node, Policy, State};
 use crate::transport::Budget;
@@ -30,6 +30,26 @@ pub struct Shared {
     pub view: View,
     /// Its rules.
     pub policy: Policy,
+    /// What this replica holds of it; `None` is all. Rows in versions have all columns, those not held absent.
+    pub part: Option<Part>,
+}
+
+/// What a replica holds of a table. Such a replica is a leaf: it exchanges with full replicas only, which take rows
+/// back that are not of the part any more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The columns, as ascending indexes into the table's; the key's are among them.
+    pub columns: Vec<usize>,
+    /// Only rows for which this is true, by the columns of the full replica.
+    pub filter: Option<Filter>,
+}
+
+impl Shared {
+    /// The view of what this replica holds, in columns: its own table.
+    pub fn own(&self) -> View {
+        let Some(part) = &self.part else { return self.view.clone() };
+        self.view.narrowed(&part.columns)
+    }
 }
 
 /// What a replica takes part in.
@@ -66,7 +86,7 @@ pub struct Known {
 }
 
 /// What a replica says of one table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TableSaid {
     /// The hash of its rules.
     pub rules: [u8; 16],
@@ -74,10 +94,12 @@ pub struct TableSaid {
     pub rules_before: Vec<[u8; 16]>,
     /// The sum of the hashes of the rows shown, as sealed.
     pub digest: u128,
+    /// What it holds of the table; `None` is all.
+    pub part: Option<Part>,
 }
 
 /// What a replica says of itself before it exchanges anything.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Introduction {
     /// What it was and is, oldest first; the last one is the present. Empty before it joined.
     pub incarnations: Vec<Incarnation>,
@@ -135,6 +157,8 @@ pub struct Version {
     pub key: Key,
     /// What is known of it.
     pub state: State,
+    /// For a partial replica: the row is not of its part any more. Without contents.
+    pub withdrawn: bool,
 }
 
 /// Some versions out of a replica's queue.
@@ -168,6 +192,8 @@ pub struct Merged {
     pub upserts: u64,
     /// Rows deleted.
     pub deletes: u64,
+    /// Rows taken out, because they are not of this replica's part any more.
+    pub withdrawn: u64,
     /// Versions that brought nothing new.
     pub known: u64,
     /// Conflicts that entered the journal.

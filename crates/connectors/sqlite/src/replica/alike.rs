@@ -17,8 +17,13 @@ pub(super) fn differs(c: &Connection, shared: &Shared, theirs: &Table) -> rusqli
             theirs.key.join(", ")
         )));
     }
+    let own = shared.own();
+    let holds = |name: &str| own.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    // What a leaf does not hold it cannot hold to a constraint.
+    let whole = |columns: &Vec<String>| columns.iter().all(|name| holds(name));
     let uniques = |table: &Table| {
-        let mut all: Vec<Vec<String>> = table.unique.iter().map(|unique| lower(&unique.columns)).collect();
+        let mut all: Vec<Vec<String>> =
+            table.unique.iter().map(|unique| lower(&unique.columns)).filter(whole).collect();
         all.iter_mut().for_each(|columns| columns.sort());
         all.sort();
         all
@@ -31,7 +36,7 @@ pub(super) fn differs(c: &Connection, shared: &Shared, theirs: &Table) -> rusqli
         ));
     }
     for column in &theirs.columns {
-        let Some(own) = ours.column(&column.name) else { continue };
+        let Some(own) = ours.column(&column.name).filter(|_| holds(&column.name)) else { continue };
         if crate::create::affinity(&own.declared) != crate::create::affinity(&column.declared) {
             return Ok(Some(format!(
                 "column {} is {} here and {} elsewhere, which would change values",

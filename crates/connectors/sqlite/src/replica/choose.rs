@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use std::sync::Arc;
 use tidewater_core::change::{Row, Value};
 use tidewater_core::merge::{Kind as Collided, Shown, Stamp, State, Write};
-use tidewater_core::replica::{Choice, Entry, Membership, Merged, Selection, Shared, Side};
+use tidewater_core::replica::{Choice, Entry, Membership, Merged, Part, Selection, Shared, Side};
 use tidewater_core::{Error, Kind, Result, code};
 
 impl super::State {
@@ -56,7 +56,10 @@ impl super::State {
             let Some(ledger) = ledger else { return Err(unknown(&open.database.shown)) };
             Ok((ledger.endpoint().to_owned(), self.tables(c)?))
         })?;
-        let shared = tables.into_iter().map(|table| Shared { view: table.view, policy: table.policy });
+        let shared = tables.into_iter().map(|table| {
+            let part = table.part.clone().map(|columns| Part { columns, filter: None });
+            Shared { view: table.whole_view(), policy: table.policy, part }
+        });
         let membership = Membership { endpoint, tables: shared.collect() };
         let joined = self.join(&membership, &[])?;
         for table in joined.unadopted {
@@ -77,16 +80,23 @@ impl Member {
         let Some(stored) = seal::stored(c, tab, key).map_err(sqlite)? else {
             return Err(unknown(&open.database.shown));
         };
-        let now_row = self.tables[table].row(c, key).map_err(sqlite)?;
-        let content = content(entry, choice, now_row.as_ref())?;
-        if content.as_ref().is_some_and(|row| !row.has(&self.tables[table].view.key, key)) {
+        let of = &self.tables[table];
+        let now_row = of.row(c, key).map_err(sqlite)?;
+        let now_whole = now_row.as_ref().map(|row| of.whole(row).into_owned());
+        if let Choice::Set(values) = choice
+            && let Some((name, _)) = values.iter().find(|(name, _)| !of.holds(name))
+        {
+            return Err(no_column(&entry.table, name, of.view.columns.iter().map(|column| &column.name[..])));
+        }
+        let content = content(entry, choice, now_whole.as_ref())?;
+        if content.as_ref().is_some_and(|row| !row.has(&of.key_in_whole(), key)) {
             return Err(other_key(&entry.table));
         }
         if entry.kind == Collided::Unique && entry.ended_ms.is_none() && !matches!(choice, Choice::Set(_)) {
             return Err(stands_aside(&entry.table));
         }
         let aside = if stored.hash.is_none() { super::parked::row(c, tab, key).map_err(sqlite)? } else { None };
-        let state = self.decode(open, &stored, now_row.as_ref().or(aside.as_ref()))?;
+        let state = self.decode(open, table, &stored, now_row.as_ref().or(aside.as_ref()))?;
         let shown: Shown = self.shown_as(table, &state, stored.hash);
         let wall = u64::try_from(open.env.clock.now_ms()).unwrap_or(0);
         let stamp = Stamp::next(wall, state.stamp_max());
@@ -96,6 +106,7 @@ impl Member {
         let showing = self.showing(table, key.clone(), settled, None, here);
         self.show(open, c, showing, "", &mut Merged::default())?;
         self.arrange(open, c)?;
+        let content = content.map(|row| self.tables[table].own_of(row));
         match self.tables[table].row(c, key).map_err(sqlite)? == content {
             true => Ok(content != now_row),
             false => Err(in_the_way(&entry.table)),
@@ -125,7 +136,7 @@ impl Member {
             if stored.hash.is_some() && stored.hash != now_row.as_ref().map(|row| row.hash().0) {
                 continue;
             }
-            let state = self.decode(open, &stored, now_row.as_ref())?;
+            let state = self.decode(open, table, &stored, now_row.as_ref())?;
             let aside = stored.hash.is_none() && super::parked::row(c, tab, &key).map_err(sqlite)?.is_some();
             let here = Here { hash: stored.hash, aside, disputed: true };
             let via = stored.via;
@@ -181,13 +192,17 @@ fn set(entry: &Entry, row: &Row, values: &[(String, Value<'static>)]) -> Result<
     for (name, value) in values {
         let place = entry.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
         let Some(place) = place else {
-            return Err(Error::new(Kind::Invalid, code::SCOPE, format!("{} has no column {name}", entry.table))
-                .meaning("Nothing was changed.")
-                .remedy(format!("There are: {}", entry.columns.join(", "))));
+            return Err(no_column(&entry.table, name, entry.columns.iter().map(|name| &name[..])));
         };
         columns[place] = value.clone();
     }
     Ok(columns.into_iter().collect())
+}
+
+fn no_column<'a>(table: &str, name: &str, there: impl Iterator<Item = &'a str>) -> Error {
+    Error::new(Kind::Invalid, code::SCOPE, format!("{table} has no column {name}"))
+        .meaning("Nothing was changed.")
+        .remedy(format!("There are: {}", there.collect::<Vec<_>>().join(", ")))
 }
 
 fn other_key(table: &str) -> Error {

@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::seal::Phase;
 use super::witness::Witness;
-use super::{Member, READER, SharedTable, State, parked};
+use super::{Member, READER, SharedTable, State, leaves, parked};
 use crate::capture::{self, At};
 use crate::meta;
 use crate::own_ddl;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tidewater_core::capture::{Reader, Resumed};
 use tidewater_core::change::{Deletes, Identity, Mapping, Row, Value, View, ViewColumn};
 use tidewater_core::merge::{Node, Policy, Rules};
-use tidewater_core::replica::{Introduction, Joined, Membership, TableSaid};
+use tidewater_core::replica::{Introduction, Joined, Membership, Part, TableSaid};
 use tidewater_core::{Error, Kind, Result, code};
 
 /// A mapping of a table to itself.
@@ -200,25 +200,29 @@ impl State {
                 return Err(Error::internal(format!("the table {name} is gone before it is shared")));
             };
             let name = &details.table.name;
-            parked::rivals(&details, &shared.view).map_err(|why| unsupported(&self.open.database.shown, &why))?;
+            parked::rivals(&details, &shared.own()).map_err(|why| unsupported(&self.open.database.shown, &why))?;
             let tab = meta::table_number(c, name, "").map_err(sqlite)?;
             let columns: Vec<String> = shared.view.columns.iter().map(|c| c.name.to_ascii_lowercase()).collect();
+            let part = shared.part.as_ref().map(|part| packed_part(part, &columns));
             let rules = packed(&shared.policy.words());
-            let there: Option<(Vec<u8>, Vec<u8>, String)> = c
-                .query_row("SELECT columns, rules, rules_before FROM _tidewater_shared WHERE tab = ?1", [tab], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                })
+            let sql = "SELECT columns, rules, rules_before, part FROM _tidewater_shared WHERE tab = ?1";
+            let there: Option<(Vec<u8>, Vec<u8>, String, Option<Vec<u8>>)> = c
+                .query_row(sql, [tab], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
                 .optional()
                 .map_err(sqlite)?;
-            let Some((columns_before, rules_before, history)) = there else {
+            let Some((columns_before, rules_before, history, part_before)) = there else {
                 c.execute(
-                    "INSERT INTO _tidewater_shared(tab, name, columns, rules, rules_before, reshow, phase, digest) \
-                     VALUES (?1, ?2, ?3, ?4, '', 0, ?5, zeroblob(16))",
-                    (tab, name, packed(&columns), rules, Phase::Adopting.word()),
+                    "INSERT INTO _tidewater_shared(tab, name, columns, rules, rules_before, reshow, phase, digest, part) \
+                     VALUES (?1, ?2, ?3, ?4, '', 0, ?5, zeroblob(16), ?6)",
+                    (tab, name, packed(&columns), rules, Phase::Adopting.word(), part),
                 )
                 .map_err(sqlite)?;
                 continue;
             };
+            if !is_same_part(part_before.as_deref(), part.as_deref(), &columns_before)? {
+                return Err(part_changed(&self.open.database.shown, name, part_before.is_some()));
+            }
+            c.execute("UPDATE _tidewater_shared SET part = ?2 WHERE tab = ?1", (tab, part)).map_err(sqlite)?;
             if columns_before != packed(&columns) {
                 let before = unpacked(&columns_before)?;
                 if before.iter().any(|column| !columns.contains(column)) {
@@ -250,18 +254,26 @@ impl State {
     /// Every table that this database shares, also with others than those it meets now: one log tells of all.
     pub(super) fn tables(&self, c: &Connection) -> Result<Vec<SharedTable>> {
         let sqlite = |e| self.open.explain(e);
-        let rows: Vec<(i64, String, Vec<u8>, Vec<u8>)> = c
-            .prepare("SELECT tab, name, columns, rules FROM _tidewater_shared ORDER BY tab")
+        // What was made before there were parts holds everything.
+        let parted = meta::has_column(c, "_tidewater_shared", "part").map_err(sqlite)?;
+        let parted = if parted { "part, lacking" } else { "NULL, 0" };
+        let rows: Vec<(i64, String, Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool)> = c
+            .prepare(&format!("SELECT tab, name, columns, rules, {parted} FROM _tidewater_shared ORDER BY tab"))
             .and_then(|mut s| {
-                s.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?.collect()
+                let read =
+                    |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?));
+                s.query_map([], read)?.collect()
             })
             .map_err(sqlite)?;
         let mut tables = Vec::new();
-        for (tab, name, columns, rules) in rows {
+        for (tab, name, columns, rules, part, lacking) in rows {
             // A table that was dropped is shared no more; its versions stay until it comes back.
             let Some(details) = schema::details(c, &name).map_err(sqlite)? else { continue };
-            let columns = unpacked(&columns)?;
+            let names = unpacked(&columns)?;
             let policy = Policy::from_words(&unpacked(&rules)?).unwrap_or_default();
+            let columns = part.as_deref().map_or_else(|| Ok(names.clone()), unpacked)?;
+            let in_whole = |name: &String| names.iter().position(|whole| whole == name);
+            let part: Option<Vec<usize>> = part.is_some().then(|| columns.iter().filter_map(in_whole).collect());
             if columns.iter().any(|column| details.table.column(column).is_none()) {
                 return Err(columns_changed(&self.open.database.shown, &name));
             }
@@ -279,13 +291,28 @@ impl State {
                 deleted_when: None,
                 value_bytes_max: None,
             };
-            let (rivals, claimed) =
+            let (rivals, mut claimed) =
                 parked::rivals(&details, &view).map_err(|why| unsupported(&self.open.database.shown, &why))?;
-            let names: Vec<&str> = columns.iter().map(String::as_str).collect();
-            let rules = Rules::new(&policy, &names)
+            if let Some(part) = &part {
+                claimed = claimed.into_iter().filter_map(|at| part.get(at).copied()).collect();
+            }
+            let rules = Rules::new(&policy, &names.iter().map(String::as_str).collect::<Vec<_>>())
                 .map_err(|e| Error::internal(format!("the rules stored for {name} do not fit: {e}")))?;
             let writer = crate::apply::TableWriter::new(&mapping(&view), !details.key_is_row_number, &[]);
-            tables.push(SharedTable { tab, view, policy, rules, writer, rivals, claimed, touched: false });
+            let defaults = lacking.then(|| leaves::defaults(c, &details, &names)).transpose().map_err(sqlite)?;
+            tables.push(SharedTable {
+                tab,
+                view,
+                names,
+                part,
+                defaults,
+                policy,
+                rules,
+                writer,
+                rivals,
+                claimed,
+                touched: false,
+            });
         }
         Ok(tables)
     }
@@ -314,12 +341,13 @@ impl State {
             }
             let Some(ledger) = Ledger::load(c).map_err(sqlite)? else { return Ok(nothing()) };
             let mut said = ledger.introduction();
+            let scope = self.member.as_ref().map(|member| &member.scope);
             for known in &mut said.known {
                 let (heard, met): (i64, bool) = c
                     .query_row(
-                        "SELECT (SELECT coalesce(max(seq), 0) FROM _tidewater_heard h WHERE h.node = n.number), met \
-                         FROM _tidewater_node n WHERE n.node = ?1",
-                        [known.node.0],
+                        "SELECT (SELECT coalesce(max(seq), 0) FROM _tidewater_heard h WHERE h.node = n.number \
+                         AND (?2 IS NULL OR h.scope = ?2)), met FROM _tidewater_node n WHERE n.node = ?1",
+                        (known.node.0, scope),
                         |row| Ok((row.get(0)?, row.get(1)?)),
                     )
                     .map_err(sqlite)?;
@@ -342,7 +370,9 @@ impl State {
         for (tab, name, words, before) in rows {
             let policy = Policy::from_words(&unpacked(&words)?).unwrap_or_default();
             let rules_before = before.split(' ').filter_map(from_hexadecimal).collect();
-            let table = TableSaid { rules: policy.hash(), rules_before, digest: ledger.digest(tab) };
+            let place = |m: &&Member| m.of.iter().position(|table| m.tables[*table].tab == tab);
+            let part = self.member.as_ref().and_then(|member| member.parts[place(&member)?].clone());
+            let table = TableSaid { rules: policy.hash(), rules_before, digest: ledger.digest(tab), part };
             said.tables.insert(name.to_ascii_lowercase(), table);
         }
         Ok(())
@@ -359,6 +389,7 @@ impl State {
                 member.ledger.renew(node(&env), &endpoint);
             }
             member.ledger.learn(peer);
+            member.hear_parts(peer);
             let mut until = u64::MAX;
             for incarnation in peer.incarnations.iter().rev() {
                 let number = member.ledger.number_of(&incarnation.node);
@@ -427,6 +458,40 @@ fn unsupported(shown: &str, why: &str) -> Error {
             "Which of two rows with the same value is shown could not be the same on all sides. Nothing was written.",
         )
         .remedy("Drop that index, carry the table one way, or leave it out with --tables.")
+}
+
+/// The columns of a part, as they are stored.
+fn packed_part(part: &Part, columns: &[String]) -> Vec<u8> {
+    let names: Vec<String> = part.columns.iter().filter_map(|at| columns.get(*at).cloned()).collect();
+    packed(&names)
+}
+
+/// Whether a replica holds the columns that it held, but for those that came to the table since.
+fn is_same_part(before: Option<&[u8]>, now: Option<&[u8]>, columns_before: &[u8]) -> Result<bool> {
+    let there = unpacked(columns_before)?;
+    let names = |part: Option<&[u8]>| part.map(unpacked).transpose();
+    let (before, now) = (names(before)?, names(now)?);
+    Ok(match (before, now) {
+        (None, None) => true,
+        // Who holds all columns of some rows may come to hold all rows, but not the other way round: nobody knows
+        // which of its rows to take back.
+        (Some(before), None) => before == there,
+        (None, Some(_)) => false,
+        (Some(before), Some(now)) => before == now.into_iter().filter(|name| there.contains(name)).collect::<Vec<_>>(),
+    })
+}
+
+fn part_changed(shown: &str, table: &str, is_part: bool) -> Error {
+    let what = match is_part {
+        true => format!("{shown} holds some columns of {table}, and is to hold others now"),
+        false => format!("{shown} holds all of {table}, and is to hold a part now"),
+    };
+    Error::new(Kind::Conflict, code::PART_CHANGED, what)
+        .meaning("What is known of its rows is about the columns that they were filled with. Nothing was exchanged.")
+        .remedy(format!(
+            "Bring it in step as it is, then either run `tidewater teardown` on it, drop {table} there and sync again, \
+             or begin with a new file."
+        ))
 }
 
 fn columns_changed(shown: &str, table: &str) -> Error {

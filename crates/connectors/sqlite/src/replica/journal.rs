@@ -209,7 +209,7 @@ impl Member {
         Ok(Some(Entry {
             id: raw.id,
             table: of.view.table.clone(),
-            columns: of.view.columns.iter().map(|column| column.name.clone()).collect(),
+            columns: of.names.clone(),
             key: raw.key,
             kind,
             rule: raw.rule,

@@ -2,7 +2,7 @@
 //!
 //! `join` makes it one, `seal` gives what other programs wrote a version, `queue` hands versions out, `take_in` joins
 //! those of others, `show` writes the row of a state with its version, `parked` keeps rows aside that cannot be shown, `journal` keeps what
-//! collided, `ledger` counts, `witness` tells a copy from the original.
+//! collided, `ledger` counts, `witness` tells a copy from the original, `leaves` sees to replicas that hold a part.
 //!
 //! Architecture invariants: a state is decoded only with the row sealed, in the same transaction; what uses a number
 //! notes it with the witness before its commit; every commit here survives a crash of the machine, so nothing leaves
@@ -13,6 +13,7 @@ mod choose;
 mod join;
 mod journal;
 mod key;
+mod leaves;
 mod ledger;
 mod parked;
 mod prune;
@@ -33,13 +34,15 @@ use ledger::Ledger;
 use rusqlite::Connection;
 use seal::{Phase, Sealed};
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tidewater_core::apply::Prepared;
-use tidewater_core::change::{Table, View};
+use tidewater_core::change::{Mapping, Row, Table, View};
 use tidewater_core::env::Env;
 use tidewater_core::merge::{Node, Policy, Rules};
 use tidewater_core::replica::{
-    Adopted, Choice, Entry, Introduction, Joined, Membership, Merged, Preference, Replica, Selection, Shared, Versions,
+    Adopted, Choice, Entry, Introduction, Joined, Membership, Merged, Part, Preference, Replica, Selection, Shared,
+    Versions,
 };
 use tidewater_core::transport::{Budget, Pace};
 use tidewater_core::{Error, Kind, Result, code};
@@ -56,7 +59,14 @@ const READS_MAX: usize = 5;
 struct SharedTable {
     /// Its number in the log.
     tab: i64,
+    /// What this file holds of it: its own table. Rows outside of versions are of these columns.
     view: View,
+    /// The names of all columns, in the order of rows in versions.
+    names: Vec<String>,
+    /// Which of them this file holds; `None` is all.
+    part: Option<Vec<usize>>,
+    /// Where contents may lack columns: what stands in their place in the table, by all columns.
+    defaults: Option<Row>,
     policy: Policy,
     rules: Rules,
     writer: TableWriter,
@@ -89,6 +99,10 @@ struct Member {
     tables: Vec<SharedTable>,
     /// The tables of the membership, as places in `tables`.
     of: Vec<usize>,
+    /// What this replica holds of each of these.
+    parts: Vec<Option<Part>>,
+    /// Those who hold a part of what is here, by their present incarnation.
+    leaves: HashMap<Node, leaves::Leaf>,
     /// What positions in others' queues are good for: the tables that were asked for.
     scope: String,
     /// The schema for which the engine's own triggers were made, if others read this database.
@@ -103,14 +117,18 @@ struct Member {
 
 impl Member {
     fn new(ledger: Ledger, following: Following, tables: Vec<SharedTable>, membership: &Membership) -> Result<Self> {
-        let mut of = Vec::new();
+        let (mut of, mut names) = (Vec::new(), Vec::new());
         for shared in membership.tables.iter() {
             let name = &shared.view.table;
             let place = tables.iter().position(|table| table.view.table.eq_ignore_ascii_case(name));
-            of.push(place.ok_or_else(|| Error::internal(format!("{name} is not among the tables shared")))?);
+            let place = place.ok_or_else(|| Error::internal(format!("{name} is not among the tables shared")))?;
+            of.push(place);
+            // Another part is another position: rows that came to it were not sent before.
+            let part = shared.part.as_ref().map(|part| leaves::scope_of(part, &tables[place].names));
+            names.push(tables[place].view.table.to_ascii_lowercase() + &part.unwrap_or_default());
         }
-        let mut names: Vec<String> = of.iter().map(|at| tables[*at].view.table.to_ascii_lowercase()).collect();
         names.sort();
+        let parts = membership.tables.iter().map(|shared| shared.part.clone()).collect();
         let scope = names.join(",");
         let pace = Pace::default();
         Ok(Self {
@@ -118,6 +136,8 @@ impl Member {
             following,
             tables,
             of,
+            parts,
+            leaves: HashMap::new(),
             scope,
             chained_at: None,
             pace,
@@ -302,12 +322,19 @@ impl State {
                 let node = member.ledger.node();
                 return Ok(Some(Versions { versions: vec![], node, through: after, settled: true }));
             }
-            let open = &self.open;
-            let found = open.read(|c| {
-                member.take_up(open, c, witness)?;
-                member.queue(open, c, peer, after, budget)
-            });
-            self.look_at_suspect()?;
+            // What a leaf is sent is written down first: it is told of no other rows.
+            let noted = member.leaves.get(&peer).is_some_and(leaves::Leaf::is_filtered);
+            let found = if noted {
+                self.change(|open, c, member| member.queue(open, c, peer, after, budget).map(Some)).map(Option::flatten)
+            } else {
+                let open = &self.open;
+                let found = open.read(|c| {
+                    member.take_up(open, c, witness)?;
+                    member.queue(open, c, peer, after, budget)
+                });
+                self.look_at_suspect()?;
+                found
+            };
             match found? {
                 Some(versions) => return Ok(Some(versions)),
                 // Somebody wrote between sealing and reading, or it was ourselves, for links that read this database.
@@ -327,7 +354,13 @@ impl State {
     fn prepare(&mut self, shared: &[Shared], tables: &[Table], create: bool) -> Result<Prepared> {
         let open = &self.open;
         let sqlite = |e| open.explain(e);
-        let mappings: Vec<_> = shared.iter().map(|shared| join::mapping(&shared.view)).collect();
+        let mappings: Vec<_> = shared
+            .iter()
+            .map(|shared| {
+                let own = shared.own();
+                Mapping { whole: own.columns.len() == shared.view.columns.len(), ..join::mapping(&own) }
+            })
+            .collect();
         if create {
             crate::create::write_ahead_if_new(open)?;
         }

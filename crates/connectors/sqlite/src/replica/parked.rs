@@ -206,9 +206,13 @@ impl Member {
         let tab = self.tables[table].tab;
         let hash = row.map(|row| row.hash().0);
         self.ledger.count(tab, before.map(|row| row.hash().0), hash);
-        c.prepare_cached("UPDATE _tidewater_version SET hash = ?3 WHERE tab = ?1 AND key = ?2")?
-            .execute((tab, key::Stored(key), hash.map(u128::to_le_bytes)))
-            .map(drop)
+        // Other replicas arrange their rows themselves; but a leaf is told what is shown.
+        c.prepare_cached("UPDATE _tidewater_version SET hash = ?3 WHERE tab = ?1 AND key = ?2")?.execute((
+            tab,
+            key::Stored(key),
+            hash.map(u128::to_le_bytes),
+        ))?;
+        self.hand_out_again(c, tab, key)
     }
 
     /// The rows of a table that stand aside, with their claims.
@@ -223,7 +227,7 @@ impl Member {
         for (key::Read(key), row, unfit) in parked {
             let row = crate::ledger::key(&row)?;
             let Some(stored) = seal::stored(c, of.tab, &key).map_err(sqlite)? else { continue };
-            let state = self.decode(open, &stored, Some(&row))?;
+            let state = self.decode(open, table, &stored, Some(&row))?;
             let claim = of.claim(&key, &self.shown(table, &state));
             aside.push(Aside { key, row, unfit, claim, state });
         }
@@ -239,7 +243,7 @@ impl Member {
         if stored.hash != Some(row.hash().0) {
             return Err(self.unsealed(table));
         }
-        let state = self.decode(open, &stored, Some(&row))?;
+        let state = self.decode(open, table, &stored, Some(&row))?;
         let claim = of.claim(key, &self.shown(table, &state));
         Ok((row, claim))
     }
@@ -266,7 +270,7 @@ impl Member {
         stored: &seal::Stored,
         row: &Row,
     ) -> Result<()> {
-        let state = self.decode(open, stored, Some(row))?;
+        let state = self.decode(open, table, stored, Some(row))?;
         let claim = (Stamp::GENESIS, key.clone());
         let one = Aside { key: key.clone(), row: row.clone(), unfit: false, claim, state };
         self.enter_one(open, c, table, &one, "")
@@ -282,7 +286,7 @@ impl Member {
             rule: "first-writer".to_owned(),
             open: false,
             state: self.ledger.encode(&one.state, &of.rules),
-            shown: Some(&one.row),
+            shown: Some(&of.whole(&one.row)),
             at_ms: open.env.clock.now_ms(),
             run,
         };

@@ -57,15 +57,25 @@ impl Member {
             let (seq, table, key, stored) = self.read(row).map_err(sqlite)?;
             found.through = seq;
             let known = stored.via.is_some_and(|via| self.ledger.node_of(via) == Some(peer));
-            let Some(place) = table.filter(|_| !known) else { continue };
+            let leaf = self.leaves.get(&peer);
+            // A row that came from a leaf may have left its part with that very write.
+            let Some(place) = table.filter(|_| !known || leaf.is_some()) else { continue };
             let table = self.of[place];
             let content = contents.of(table, &key, &stored).map_err(sqlite)?;
             if stored.hash != content.shown.then(|| content.row.as_ref().map(|row| row.hash().0)).flatten() {
                 return Err(self.unsealed(table));
             }
             bytes += stored.bytes.len() + content.row.as_ref().map_or(0, |row| row.as_bytes().len());
-            let state = self.decode(open, &stored, content.row.as_ref())?;
-            found.versions.push(Version { table: place, key, state });
+            let state = self.decode(open, table, &stored, content.row.as_ref())?;
+            let version = Version { table: place, key, state, withdrawn: false };
+            let version = match leaf {
+                None => Some(version),
+                Some(leaf) => {
+                    let of = (place, known, content.shown);
+                    self.for_leaf(c, leaf, of, content.row.as_ref(), version).map_err(sqlite)?
+                }
+            };
+            found.versions.extend(version);
         }
     }
 

@@ -111,12 +111,24 @@ impl Member {
 
     /// The state that is stored, with the content that `row` is. Where the row was written since, what changed is
     /// absent.
-    pub(super) fn decode(&self, open: &Open, stored: &Stored, row: Option<&Row>) -> Result<State> {
+    pub(super) fn decode(&self, open: &Open, table: usize, stored: &Stored, row: Option<&Row>) -> Result<State> {
+        let whole = row.map(|row| self.tables[table].whole(row));
+        self.decode_with(open, stored, row, whole.as_deref())
+    }
+
+    /// The same, of a row that has these columns as a whole.
+    pub(super) fn decode_with(
+        &self,
+        open: &Open,
+        stored: &Stored,
+        row: Option<&Row>,
+        whole: Option<&Row>,
+    ) -> Result<State> {
         let node_of = |number| self.ledger.node_of(number);
         let decode = |row| State::decode(&stored.bytes, row, &node_of).map_err(|e| damaged(&open.database.shown, &e));
-        let state = decode(row)?;
+        let state = decode(whole)?;
         let written = row.is_some_and(|row| stored.hash.is_some_and(|hash| hash != row.hash().0));
-        let unseen = |state: &State| matches!(state.siblings(), [only] if only.content.as_ref() == row);
+        let unseen = |state: &State| matches!(state.siblings(), [only] if only.content.as_ref() == whole);
         // The row was written, but no column seems so: then all of them count as written.
         if written && unseen(&state) { decode(None) } else { Ok(state) }
     }
@@ -132,7 +144,8 @@ impl Member {
     /// The same, where the database may show the fallback instead: `hash` is of what it shows.
     pub(super) fn shown_as(&self, table: usize, state: &State, hash: Option<u128>) -> Shown {
         let shown = self.shown(table, state);
-        let other = hash.is_some() && shown.content.as_ref().map(|row| row.hash().0) != hash;
+        let own = |row: &Row| self.tables[table].own(row).hash().0;
+        let other = hash.is_some() && shown.content.as_ref().map(own) != hash;
         if shown.sources.len() > 1 && other { Shown::fallback(state, &self.tables[table].rules) } else { shown }
     }
 
@@ -213,7 +226,7 @@ impl Member {
             self.enter_aside(open, c, (table, key), &stored, aside)?;
             parked::forget(c, tab, key).map_err(sqlite)?;
         }
-        let before = self.decode(open, &stored, aside.as_ref().or(row))?;
+        let before = self.decode(open, table, &stored, aside.as_ref().or(row))?;
         let shown = self.shown_as(table, &before, stored.hash);
         let disputed = before.siblings().len() > 1 || aside.is_some();
         let state = self.written(before, &shown, table, row, written_ms);
@@ -235,7 +248,8 @@ impl Member {
     /// The state after a write of this node.
     fn written(&self, before: State, shown: &Shown, table: usize, row: Option<&Row>, written_ms: i64) -> State {
         let stamp = Stamp::next(u64::try_from(written_ms).unwrap_or(0), before.stamp_max());
-        let write = Write { dot: self.ledger.next_dot(), stamp, content: row.cloned() };
+        let content = row.map(|row| self.tables[table].written(row, shown));
+        let write = Write { dot: self.ledger.next_dot(), stamp, content };
         before.write(write, shown, &self.tables[table].rules)
     }
 
@@ -271,7 +285,11 @@ impl Member {
         let sqlite = |e| open.explain(e);
         let key = row.pick(&self.tables[table].view.key);
         if phase == Phase::Adopting && stored(c, self.tables[table].tab, &key).map_err(sqlite)?.is_none() {
-            let state = State::genesis(&key, row.clone(), Stamp::GENESIS);
+            let state = match self.tables[table].part {
+                None => State::genesis(&key, row.clone(), Stamp::GENESIS),
+                // Of other columns than elsewhere no content can have the same name as there.
+                Some(_) => self.leafs_genesis(table, row),
+            };
             return self.store(c, (table, &key), None, Some(row), None, &state).map_err(sqlite);
         }
         self.seal_one(open, c, table, &key, Some(row), open.env.clock.now_ms())

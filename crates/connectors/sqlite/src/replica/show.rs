@@ -82,11 +82,13 @@ impl SharedTable {
 impl Member {
     /// What is to be written for a state.
     pub(super) fn showing(&self, table: usize, key: Key, state: State, via: Option<u32>, here: Here) -> Showing {
-        let Shown { content: row, sources, conflict, .. } = self.shown(table, &state);
+        let of = &self.tables[table];
+        let Shown { content, sources, conflict, .. } = self.shown(table, &state);
         let fallback = match sources.len() {
             0 | 1 => None,
-            _ => Shown::fallback(&state, &self.tables[table].rules).content,
+            _ => Shown::fallback(&state, &of.rules).content.map(|row| of.own_of(row)),
         };
+        let row = content.map(|row| of.own_of(row));
         let conflict = conflict.map(|conflict| (state.clone(), conflict));
         Showing { table, key, state, row, fallback, here, via, conflict }
     }
@@ -151,7 +153,8 @@ impl Member {
             }
             return Ok(());
         };
-        let new = self.enter_conflict(open, c, (one.table, &one.key), (state, conflict), shown, run)?;
+        let shown = shown.map(|row| self.tables[one.table].whole(row).into_owned());
+        let new = self.enter_conflict(open, c, (one.table, &one.key), (state, conflict), shown.as_ref(), run)?;
         merged.conflicts += u64::from(new);
         if state.seen() != one.state.seen() {
             // Settled as it was met.

@@ -28,8 +28,18 @@ impl Member {
         incoming.sort_unstable_by(|one, other| {
             (one.table, key::place(&one.key)).cmp(&(other.table, key::place(&other.key)))
         });
+        let leaf = self.leaves.get(&versions.node).cloned();
         for version in incoming {
-            match self.join_one(open, c, version, via, prefer)? {
+            if version.withdrawn {
+                self.withdraw(open, c, &version, &mut merged)?;
+                continue;
+            }
+            let had = leaf.as_ref().map(|leaf| (leaf, version.table, version.key.clone()));
+            let joined = self.join_one(open, c, version, via, prefer)?;
+            if let Some((leaf, table, key)) = had {
+                self.had_by_leaf(c, leaf, (table, &key), joined.is_some()).map_err(sqlite)?;
+            }
+            match joined {
                 Some(one) => pending.push(one),
                 None => merged.known += 1,
             }
@@ -63,23 +73,25 @@ impl Member {
         prefer: Option<&Preference>,
     ) -> Result<Option<Showing>> {
         let sqlite = |e| open.explain(e);
-        let Version { table: at, key, state: theirs } = version;
+        let Version { table: at, key, state: theirs, .. } = version;
         let table = self.of[at];
         let tab = self.tables[table].tab;
         self.ledger.saw(theirs.seen());
+        let lacking = self.may_lack(open, c, table, &theirs)?;
         let stored = seal::stored(c, tab, &key).map_err(sqlite)?;
         let Some(stored) = stored else {
             return Ok(Some(self.showing(table, key, theirs, Some(via), Here::default())));
         };
         // Contents matter only where both sides have something that the other has not.
-        let ours = self.decode(open, &stored, None)?;
+        let ours = self.decode(open, table, &stored, None)?;
         let hash = stored.hash;
         let aside = hash.is_none() && ours.siblings().iter().any(|sibling| sibling.content.is_some());
         let here = Here { hash, aside, disputed: ours.siblings().len() > 1 };
-        if ours.is_of_the_same_writes(&theirs) {
+        if !lacking && ours.is_of_the_same_writes(&theirs) {
             return Ok(None);
         }
         match State::join(&ours, &theirs) {
+            _ if lacking => {}
             Joined::Same | Joined::Left => return Ok(None),
             Joined::Right => return Ok(Some(self.showing(table, key, theirs, Some(via), here))),
             Joined::New(_) => {}
@@ -88,8 +100,12 @@ impl Member {
             true => self.tables[table].row(c, &key).map_err(sqlite)?,
             false => parked::row(c, tab, &key).map_err(sqlite)?,
         };
-        let ours = self.decode(open, &stored, row.as_ref())?;
-        match State::join(&ours, &theirs) {
+        let ours = self.decode(open, table, &stored, row.as_ref())?;
+        if let Some(state) = self.says_the_same(table, &ours, &theirs) {
+            return Ok(Some(self.showing(table, key, state, None, here)));
+        }
+        let joined = if lacking { State::join_filling(&ours, &theirs) } else { State::join(&ours, &theirs) };
+        match joined {
             Joined::Same | Joined::Left => Ok(None),
             Joined::Right => Ok(Some(self.showing(table, key, theirs, Some(via), here))),
             Joined::New(state) => {
@@ -145,6 +161,7 @@ impl Member {
         let stamp = Stamp::next(wall, state.stamp_max());
         let write = Write { dot: self.ledger.take_dot(), stamp, content: content.clone() };
         let settled = state.resolve(write, &shown, &self.tables[table].rules);
+        let content = content.map(|row| self.tables[table].own_of(row));
         let conflict = shown.conflict.map(|conflict| (state, conflict));
         Showing { table, key, state: settled, row: content, fallback: None, here, via: None, conflict }
     }

@@ -20,12 +20,16 @@ type Entry = ([u8; 16], Vec<u8>, Option<Vec<u8>>);
 
 /// From the columns before to those now.
 struct Widening {
-    /// The table as it was seen before.
+    /// This file's table as it was seen before.
     before: View,
+    /// The place that each of its columns had among all columns.
+    held: Vec<usize>,
     /// The new place of each column.
     places: Vec<usize>,
     /// What the added columns hold in rows that were there; the others absent.
     added: Row,
+    /// The new places of those that this file holds now, where that is not all.
+    part: Option<Vec<usize>>,
 }
 
 impl Member {
@@ -85,8 +89,13 @@ impl Member {
             Some(_) => One::new(c, &widening.before).and_then(|mut one| one.get(key)).map_err(sqlite)?,
             None => parked::row(c, tab, key).map_err(sqlite)?,
         };
-        let state = self.decode(open, stored, row.as_ref())?.widened(&widening.places, &widening.added);
-        let wide = row.as_ref().map(|row| widening.row(row));
+        let whole = row.as_ref().map(|row| row.spread(&widening.held, widening.places.len()));
+        let state = self.decode_with(open, stored, row.as_ref(), whole.as_ref())?;
+        let state = state.widened(&widening.places, &widening.added);
+        let wide = whole.map(|row| widening.row(&row)).map(|row| match &widening.part {
+            Some(part) => row.pick(part),
+            None => row,
+        });
         // Where the row was written since, it keeps a hash that no row of the table has.
         let sealed = stored.hash.is_some() && stored.hash == row.as_ref().map(|row| row.hash().0);
         let hash = if sealed { wide.as_ref().map(|row| row.hash().0) } else { stored.hash };
@@ -111,21 +120,25 @@ impl Member {
             .query_row("SELECT columns_before FROM _tidewater_shared WHERE tab = ?1", [of.tab], |row| row.get(0))
             .map_err(sqlite)?;
         let Some(before) = before else { return Ok(None) };
-        let place = |name: &String| of.view.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name));
+        let place = |name: &String| of.names.iter().position(|column| column == name);
         let places: Vec<usize> = join::unpacked(&before)?.iter().filter_map(place).collect();
         let details = schema::details(c, &of.view.table).map_err(sqlite)?;
         let mut added = RowBuilder::default();
-        for (at, column) in of.view.columns.iter().enumerate() {
-            let described = details.as_ref().and_then(|details| details.table.column(&column.name));
-            match described.filter(|_| !places.contains(&at)) {
+        for (at, name) in of.names.iter().enumerate() {
+            let described = details.as_ref().and_then(|details| details.table.column(name));
+            match described.filter(|_| of.holds(name) && !places.contains(&at)) {
                 Some(column) => push_default(c, column, &mut added).map_err(sqlite)?,
                 None => added.push(&Value::Unchanged),
             }
         }
-        let columns = places.iter().map(|at| of.view.columns[*at].clone()).collect();
-        let key = of.view.key.iter().filter_map(|at| places.iter().position(|place| place == at)).collect();
+        // Of this file's columns those that there were before, in the order of before.
+        let held: Vec<usize> = (0..places.len()).filter(|at| of.holds(&of.names[places[*at]])).collect();
+        let own = |at: &usize| of.view.columns.iter().position(|c| c.name.eq_ignore_ascii_case(&of.names[places[*at]]));
+        let own: Vec<usize> = held.iter().filter_map(own).collect();
+        let columns = own.iter().map(|at| of.view.columns[*at].clone()).collect();
+        let key = of.view.key.iter().filter_map(|at| own.iter().position(|place| place == at)).collect();
         let before = View { columns, key, ..of.view.clone() };
-        Ok(Some(Widening { before, places, added: added.take() }))
+        Ok(Some(Widening { before, held, places, added: added.take(), part: of.part.clone() }))
     }
 
     /// The journal's entries are of rows as they were, too.
@@ -166,7 +179,7 @@ impl Widening {
 }
 
 /// What ADD COLUMN puts into rows that are there: the default, as the column takes it.
-fn push_default(
+pub(super) fn push_default(
     c: &Connection,
     column: &tidewater_core::change::Column,
     into: &mut RowBuilder,

@@ -9,4 +9,5 @@ mod copies;
 mod first_contact;
 mod locks;
 mod meetings;
+mod parts;
 mod uniques;

@@ -6,7 +6,7 @@ use super::super::state::{Event, State};
 use super::Prefer;
 use super::rounds::{HUB, Rounds};
 use crate::capture::Survey;
-use crate::change::{Deletes, Identity, Mapping, Table, View, ViewColumn};
+use crate::change::{Identity, Table, View, ViewColumn};
 use crate::error::{Error, Kind, Result, code};
 use crate::merge::{Policy, Rules};
 use crate::replica::{Introduction, Membership, Shared, TableSaid};
@@ -42,10 +42,12 @@ impl Rounds<'_> {
     /// The tables of the scope, parents before their children, as the first member has them that has them.
     pub(super) fn tables(&mut self, surveys: &[Survey]) -> Result<Vec<Table>> {
         let mut union = Survey::default();
-        for survey in surveys {
+        for (present, survey) in surveys.iter().enumerate() {
             for table in &survey.tables {
                 match union.tables.iter_mut().find(|known| known.name.eq_ignore_ascii_case(&table.name)) {
                     None => union.tables.push(table.clone()),
+                    // What else a leaf has beside its part is its own.
+                    Some(_) if self.is_leaf(present) => {}
                     Some(known) => add_columns(known, table),
                 }
             }
@@ -77,6 +79,10 @@ impl Rounds<'_> {
     /// Makes them ready to be shared, each with its rules.
     pub(super) fn share(&mut self, tables: &[Table]) -> Result<()> {
         self.shared = tables.iter().map(|table| self.shared(table)).collect::<Result<Vec<_>>>()?.into();
+        for present in 0..self.present.len() {
+            self.present[present].shared = self.parts(present, tables)?;
+        }
+        self.warn_of_columns(tables);
         Ok(())
     }
 
@@ -96,14 +102,14 @@ impl Rounds<'_> {
         check_policy(&table.name, &policy, &columns)?;
         let view =
             View { table: table.name.clone(), columns, key, filter: None, deleted_when: None, value_bytes_max: None };
-        Ok(Shared { view, policy })
+        Ok(Shared { view, policy, part: None })
     }
 
     /// Refuses tables of another shape, and with `create` makes those that are missing.
     async fn fit(&mut self, tables: &[Table], create: bool) -> Result<()> {
         for (at, present) in self.present.iter_mut().enumerate() {
             self.asked = at;
-            let made = present.replica.prepare(self.shared.clone(), tables, create).await?;
+            let made = present.replica.prepare(present.shared.clone(), tables, create).await?;
             let report = &mut self.report.members[present.at];
             if let Some((at, why)) = made.unfit.first_key_value() {
                 let what = format!("{}: the table {} does not fit", report.shown, tables[*at].name);
@@ -127,6 +133,10 @@ impl Rounds<'_> {
         let pairs = (0..self.present.len()).flat_map(|other| (0..other).map(move |one| (one, other)));
         for (one, other) in pairs {
             let mut counts = Vec::new();
+            if self.is_leaf(one) {
+                // Two leaves: neither ever hears of the other but through the hub.
+                continue;
+            }
             for at in 0..self.shared.len() {
                 let name = self.shared[at].view.table.to_ascii_lowercase();
                 let there = |n: usize| surveys[n].tables.iter().any(|t| t.name.eq_ignore_ascii_case(&name));
@@ -134,7 +144,7 @@ impl Rounds<'_> {
                 let related = shares(one) && shares(other) && before[one].is_related(&before[other]);
                 if there(one) && there(other) && !related {
                     self.tell(&State::Comparing);
-                    counts.push(self.compare(at, one, other).await?);
+                    counts.push(self.compare(at, one, other, false).await?);
                 }
             }
             if counts.iter().any(|c| c.differ > 0) {
@@ -155,17 +165,10 @@ impl Rounds<'_> {
             .remedy("Name the column that says when a row was last written."))
     }
 
-    /// Counts how a table of the hub compares with another's.
-    pub(super) async fn compare(&mut self, at: usize, one: usize, other: usize) -> Result<Counts> {
-        let view = self.shared[at].view.clone();
-        let table = view.table.clone();
-        let mapping = Mapping {
-            source: view.clone(),
-            target: view,
-            identity: Identity::PrimaryKey,
-            deletes: Deletes::Apply,
-            whole: true,
-        };
+    /// Counts how a table of one compares with another's, who may be a leaf; see [`Rounds::in_common`].
+    pub(super) async fn compare(&mut self, at: usize, one: usize, other: usize, filtered: bool) -> Result<Counts> {
+        let table = self.shared[at].view.table.clone();
+        let mapping = self.in_common(at, one, other, filtered);
         let mut counts = Counts { table: table.clone(), ..Counts::default() };
         let mut comparison = Comparison::default();
         let mut done = 0;
@@ -222,7 +225,8 @@ impl Rounds<'_> {
         for present in 0..self.present.len() {
             self.asked = present;
             let at = self.present[present].at;
-            let membership = Membership { endpoint: self.members[at].endpoint(), tables: self.shared.clone() };
+            let membership =
+                Membership { endpoint: self.members[at].endpoint(), tables: self.present[present].shared.clone() };
             let others = before.iter().enumerate().filter(|(other, _)| *other != present);
             let peers: Vec<Introduction> = others.map(|(_, said)| said.clone()).collect();
             let joined = self.present[present].replica.join(membership, &peers).await?;
@@ -243,7 +247,7 @@ impl Rounds<'_> {
 
     async fn adopt(&mut self, present: usize, table: usize, name: &str) -> Result<()> {
         self.tell(&State::Comparing);
-        let view = self.shared[table].view.clone();
+        let view = self.present[present].shared[table].own();
         let replica = &mut self.present[present].replica;
         let total = replica.estimate(&view).await?;
         let mut done = 0;
@@ -281,9 +285,9 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    /// Nothing is left to exchange: everybody knows whom it has met, and all sums must be the same. Says whether they
-    /// are.
-    pub(super) async fn part(&mut self) -> Result<bool> {
+    /// Nothing is left to exchange: everybody knows whom it has met, and all must hold the same. Says whether they do;
+    /// nothing, if somebody wrote meanwhile.
+    pub(super) async fn part(&mut self) -> Result<Option<bool>> {
         let mut said = Vec::new();
         for present in &mut self.present {
             // Who failed meanwhile is left alone.
@@ -297,11 +301,15 @@ impl Rounds<'_> {
         for (at, said) in said.iter().enumerate().filter(|(at, _)| there(self, *at)).collect::<Vec<_>>() {
             self.report.members[self.present[at].at].parked = said.parked;
         }
-        let mut differing = Vec::new();
-        for shared in self.shared.iter() {
+        let mut differing = self.parts_that_differ().await?;
+        if !differing.is_empty() && self.round().await? != Some(false) {
+            return Ok(None);
+        }
+        for (table, shared) in self.shared.iter().enumerate() {
+            let whole = |at: usize| self.present[at].shared.get(table).is_none_or(|shared| shared.part.is_none());
             let name = shared.view.table.to_ascii_lowercase();
             let digest = |at: usize| said[at].tables.get(&name).map(|table| table.digest);
-            if (0..said.len()).any(|at| there(self, at) && digest(at) != digest(HUB)) {
+            if (0..said.len()).any(|at| there(self, at) && whole(at) && digest(at) != digest(HUB)) {
                 differing.push(shared.view.table.clone());
             }
         }
@@ -313,7 +321,7 @@ impl Rounds<'_> {
             self.event(Event::Notice(&notice));
             self.report.notices.push(notice);
         }
-        Ok(differing.is_empty())
+        Ok(Some(differing.is_empty()))
     }
 
     /// Rules may change, at all members of a sync, also while one of them is away. Where each of two has rules that the

@@ -2,9 +2,10 @@
 //! round until nothing moves.
 //!
 //! Whoever is there exchanges with one of them, the hub, in turn: what one knows reaches all in one round, and every
-//! version travels at most twice. A member that is away keeps none of the others waiting. Nothing is remembered here:
+//! version travels at most twice. A member that holds a part only has its place behind one that holds everything. A member that is away keeps none of the others waiting. Nothing is remembered here:
 //! positions lie with the rows, at the side that read them.
 
+mod leaves;
 mod meet;
 mod plan;
 mod report;
@@ -16,7 +17,7 @@ pub use report::{ExchangeReport, MemberReport};
 use super::retry::Backoff;
 use super::state::{Event, Observer, State};
 use super::{Run, rest};
-use crate::change::Scope;
+use crate::change::{Scope, TableScope};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
 use crate::merge::Policy;
@@ -61,6 +62,9 @@ pub struct ExchangeSettings {
     pub policy: Policy,
     /// Rules by table name.
     pub policies: BTreeMap<String, Policy>,
+    /// By member, by its place in the list, and by table: the columns and rows that it holds, where those are not all.
+    /// Such a member is a leaf: it exchanges with members that hold everything.
+    pub parts: BTreeMap<usize, BTreeMap<String, TableScope>>,
     /// What first contact does where rows differ; without it, nothing is written then.
     pub prefer: Option<Prefer>,
     /// How long the exchange rests between rounds; zero follows at once.
@@ -78,6 +82,7 @@ impl Default for ExchangeSettings {
             scope: Scope::default(),
             policy: Policy::default(),
             policies: BTreeMap::new(),
+            parts: BTreeMap::new(),
             prefer: None,
             every: Duration::ZERO,
             patient: false,

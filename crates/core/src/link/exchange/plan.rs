@@ -64,29 +64,29 @@ impl Rounds<'_> {
             planned.push(PlannedShare { name, key, policy, rows, ..PlannedShare::default() });
         }
         for present in &mut self.present {
-            let fit = present.replica.prepare(self.shared.clone(), &tables, false).await?;
+            let fit = present.replica.prepare(present.shared.clone(), &tables, false).await?;
             fit.unfit.into_iter().for_each(|(at, why)| planned[at].unfit.push((present.at, why)));
         }
         for (at, plan) in planned.iter_mut().enumerate() {
             for (n, survey) in surveys.iter().enumerate() {
-                if self.has(survey, at) {
-                    let view = self.shared[at].view.clone();
+                if self.has(n, survey, at) {
+                    let view = self.present[n].shared[at].own();
                     let present = &mut self.present[n];
                     plan.rows[present.at] = Some(present.replica.count(&view, u64::MAX).await?);
                 }
             }
             for other in HUB + 1..self.present.len() {
-                if self.has(&surveys[HUB], at) && self.has(&surveys[other], at) {
-                    plan.counts.push((self.present[other].at, self.compare(at, HUB, other).await?));
+                if self.has(HUB, &surveys[HUB], at) && self.has(other, &surveys[other], at) {
+                    plan.counts.push((self.present[other].at, self.compare(at, HUB, other, true).await?));
                 }
             }
         }
         Ok(planned)
     }
 
-    /// Whether a table is there, with all its columns.
-    fn has(&self, survey: &Survey, at: usize) -> bool {
-        let view = &self.shared[at].view;
+    /// Whether a table is there, with all columns that are to be held.
+    fn has(&self, present: usize, survey: &Survey, at: usize) -> bool {
+        let view = self.present[present].shared[at].own();
         let there = survey.tables.iter().find(|table| table.name.eq_ignore_ascii_case(&view.table));
         there.is_some_and(|table| view.columns.iter().all(|column| table.column(&column.name).is_some()))
     }

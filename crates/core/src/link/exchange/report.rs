@@ -44,6 +44,8 @@ pub struct MemberReport {
     pub upserts: u64,
     /// Rows deleted.
     pub deletes: u64,
+    /// Rows taken out, because they are not of the part that it holds any more.
+    pub withdrawn: u64,
     /// Conflicts that entered its journal.
     pub conflicts: u64,
     /// Rows that stand aside, now.
@@ -80,6 +82,7 @@ impl MemberReport {
     pub(super) fn add(&mut self, merged: &Merged) {
         self.upserts += merged.upserts;
         self.deletes += merged.deletes;
+        self.withdrawn += merged.withdrawn;
         self.known += merged.known;
         self.conflicts += merged.conflicts;
         self.parked = merged.parked;
@@ -87,6 +90,6 @@ impl MemberReport {
 
     /// Rows written.
     pub fn changes(&self) -> u64 {
-        self.upserts + self.deletes
+        self.upserts + self.deletes + self.withdrawn
     }
 }

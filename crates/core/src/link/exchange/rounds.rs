@@ -2,7 +2,7 @@
 
 use super::super::state::{Event, State};
 use super::super::{Observer, Run, interrupted, rest};
-use super::{Exchange, ExchangeReport, ExchangeSettings, Member, Outcome, Prefer};
+use super::{Exchange, ExchangeReport, ExchangeSettings, Member, Outcome, Prefer, leaves};
 use crate::apply::Written;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
@@ -30,6 +30,8 @@ pub(super) struct Present {
     /// Its place in the list.
     pub(super) at: usize,
     pub(super) replica: Box<dyn Replica>,
+    /// What it shares, each table with what it holds of it.
+    pub(super) shared: Arc<[Shared]>,
     /// Its present incarnation.
     pub(super) node: Node,
     /// How far it has read the queue of others, by their place among those present.
@@ -59,11 +61,18 @@ pub(super) struct Rounds<'a> {
     /// Who was asked last while meeting, by its place among those present.
     pub(super) asked: usize,
     pub(super) env: &'a Env,
+    /// When leaves were last compared with the hub, and how long that took.
+    pub(super) compared: Option<(Duration, Duration)>,
     observer: &'a dyn Observer,
     stop: watch::Receiver<bool>,
 }
 
 impl Present {
+    fn new(at: usize, replica: Box<dyn Replica>) -> Self {
+        let (shared, heard) = (Arc::new([]), BTreeMap::new());
+        Self { at, replica, shared, node: Node([0; 16]), heard, pace: Pace::default(), parked: 0, out: false }
+    }
+
     fn heard(&self, of: usize) -> u64 {
         self.heard.get(&of).copied().unwrap_or(0)
     }
@@ -103,10 +112,7 @@ impl<'a> Rounds<'a> {
         for (at, member) in exchange.members.iter().enumerate() {
             report.members[at].away = None;
             match member.open(create).await {
-                Ok(replica) => {
-                    let (node, heard) = (Node([0; 16]), BTreeMap::new());
-                    present.push(Present { at, replica, node, heard, pace: Pace::default(), parked: 0, out: false });
-                }
+                Ok(replica) => present.push(Present::new(at, replica)),
                 Err(error) if may_pass(&error) && exchange.members.len() > 2 => {
                     report.members[at].away = Some(error.to_string());
                     away = Some(error);
@@ -114,6 +120,7 @@ impl<'a> Rounds<'a> {
                 Err(error) => return Err(error),
             }
         }
+        away = leaves::behind_others(&exchange.members, &exchange.settings, &mut present, report)?.or(away);
         if present.len() < 2 {
             return Err(away.unwrap_or_else(|| Error::internal("an exchange with nobody")));
         }
@@ -124,6 +131,7 @@ impl<'a> Rounds<'a> {
             report,
             present,
             shared: Arc::new([]),
+            compared: None,
             asked: HUB,
             env: &exchange.env,
             observer: &*exchange.observer,
@@ -153,10 +161,10 @@ impl<'a> Rounds<'a> {
                 (poll, parted, self.report.in_step) = (POLL_FIRST, false, false);
                 continue;
             }
-            if !parted {
-                self.report.in_step = self.part().await?;
-                parted = true;
-                if self.report.in_step {
+            if !parted && !(watching && self.compares_later()) {
+                let Some(in_step) = self.part().await? else { continue };
+                (parted, self.report.in_step) = (true, in_step);
+                if in_step {
                     self.tell(&State::InStep);
                 }
             }
@@ -196,7 +204,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// The hub exchanges with everybody in turn. Says whether anything moved; `None` where a schema changed.
-    async fn round(&mut self) -> Result<Option<bool>> {
+    pub(super) async fn round(&mut self) -> Result<Option<bool>> {
         let mut moved = false;
         for other in HUB + 1..self.present.len() {
             if self.present[other].out {
@@ -288,6 +296,10 @@ impl<'a> Rounds<'a> {
 
     pub(super) fn event(&self, event: Event<'_>) {
         self.observer.on(&self.settings.sync, event);
+    }
+
+    pub(super) fn shown(&self, present: usize) -> String {
+        self.members[self.present[present].at].shown()
     }
 
     pub(super) fn check_stop(&self) -> Result<()> {

@@ -25,10 +25,10 @@ fn another_engine() {
 }
 
 /// A process that does not outlive its handle.
-struct Engine(Child);
+pub(super) struct Engine(Child);
 
 impl Engine {
-    fn watches(files: &[PathBuf]) -> Self {
+    pub(super) fn watches(files: &[PathBuf]) -> Self {
         let role: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         let mut command = Command::new(std::env::current_exe().expect("this binary"));
         command.args(["both_ways::locks::another_engine", "--exact"]).env(ROLE, role.join("\n"));
