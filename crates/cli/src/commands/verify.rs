@@ -43,25 +43,32 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<u8> {
     Ok(worst.code)
 }
 
-/// The first member with each of the others, in what both ways carries: tables with a primary key.
+/// The first member that holds everything with each of the others, in what both ways carries: tables with a primary key.
 async fn pairs(exchange: &WantedExchange) -> Result<Vec<WantedLink>> {
-    let [first, others @ ..] = &exchange.members[..] else { return Ok(Vec::new()) };
+    let is_leaf = |at: usize| exchange.settings.parts.contains_key(&at);
+    let Some(whole) = (0..exchange.members.len()).find(|at| !is_leaf(*at)) else { return Ok(Vec::new()) };
+    let first = &exchange.members[whole];
+    let others: Vec<_> = exchange.members.iter().enumerate().filter(|(at, _)| *at != whole).collect();
     let mut scope = exchange.settings.scope.clone();
     if first.database.exists() {
         let survey = SqliteReplica::open(&first.database, Access::Read, &Env::real())?.survey().await?;
         let keyless = survey.tables.iter().filter(|table| table.identity == Identity::RowNumber);
         scope.tables.extend(keyless.map(|table| Pattern::new(&format!("!{}", table.name))));
     }
-    let pair = |other: &SqliteMember| WantedLink {
-        name: match others.len() {
-            1 => exchange.name.clone(),
-            _ => format!("{}/{}", exchange.name, other.endpoint),
-        },
-        source: first.database.clone(),
-        target: other.database.clone(),
-        settings: Settings { sync: exchange.settings.sync.clone(), scope: scope.clone(), ..Settings::default() },
+    let pair = |(at, other): (usize, &SqliteMember)| {
+        let mut scope = scope.clone();
+        scope.special.extend(exchange.settings.parts.get(&at).cloned().unwrap_or_default());
+        WantedLink {
+            name: match others.len() {
+                1 => exchange.name.clone(),
+                _ => format!("{}/{}", exchange.name, other.endpoint),
+            },
+            source: first.database.clone(),
+            target: other.database.clone(),
+            settings: Settings { sync: exchange.settings.sync.clone(), scope, ..Settings::default() },
+        }
     };
-    Ok(others.iter().map(pair).collect())
+    Ok(others.iter().copied().map(pair).collect())
 }
 
 /// Both ways there is no side whose rows would be right.

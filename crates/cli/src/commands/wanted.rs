@@ -118,7 +118,6 @@ pub(super) fn ad_hoc_exchange(
         PreferArg::Newest(column) => Prefer::Newest(column),
     });
     let settings = ExchangeSettings {
-        parts: BTreeMap::new(),
         scope: Scope { value_bytes_max: None, ..ad_hoc_scope(tables) },
         policy: Policy { row, ..Policy::default() },
         prefer,
@@ -172,7 +171,7 @@ fn exchange(config: &Config, sync: &BothWays, run: Run) -> Result<WantedExchange
     // A table that is described is there, or a name is wrong.
     let special = sync.policies.keys().map(|table| (table.clone(), TableScope::default())).collect();
     let settings = ExchangeSettings {
-        parts: BTreeMap::new(),
+        parts: sync.parts.clone(),
         sync: sync.name.clone(),
         scope: Scope { tables: sync.tables.clone(), special, value_bytes_max: None },
         policy: sync.policy.clone(),

@@ -7,7 +7,7 @@
 use super::problems::{Place, Problems};
 use super::reader::{Fields, Shape, Word, nearest, table, unknown_word, word, wrong};
 use super::syncs::{self, check_endpoint};
-use super::tables::inside;
+use super::tables::{self, Target, inside};
 use super::tree::{Entry, Item, Node};
 use super::{BothWays, Endpoint};
 use std::collections::BTreeMap;
@@ -48,13 +48,10 @@ const SYNC: Shape = Shape {
     later: syncs::LATER,
 };
 
-const PARTIAL: &str = "replicas that hold a part of the table; a sync one way has it";
 const TABLE: Shape = Shape {
-    keys: &["conflicts", "together", "delete_against_update"],
+    keys: &["conflicts", "together", "delete_against_update", "where", "columns"],
     later: &[
-        ("where", PARTIAL),
-        ("columns", PARTIAL),
-        ("value_bytes_max", PARTIAL),
+        ("value_bytes_max", "values that a replica leaves out; a sync one way has it"),
         ("name", "other names at a replica; a sync one way has it"),
         ("rename", "other names at a replica; a sync one way has it"),
         ("deletes", "deletes as marks at a replica; a sync one way has it"),
@@ -95,12 +92,25 @@ pub(super) fn read(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, proble
         ..Policy::default()
     };
     let (tables, words) = syncs::patterns(&fields, problems);
-    let described = syncs::described(&fields, &tables, &words, problems);
-    let policies =
-        described.into_iter().map(|entry| (entry.key.clone(), table_policy(entry, &policy, &members, problems)));
+    let (mut policies, mut parts) = (BTreeMap::new(), BTreeMap::new());
+    let vars = |name: &String| endpoints.get(name).map(|endpoint| &endpoint.vars);
+    let holders: Vec<Target<'_>> = members.iter().map(|name| Target { name, vars: vars(name) }).collect();
+    for entry in syncs::described(&fields, &tables, &words, problems) {
+        let title = format!("[…table.{}]", entry.key);
+        let described = Fields::open(entry, &title, &TABLE, problems);
+        policies.insert(entry.key.clone(), table_policy(described.as_ref(), &policy, &members, problems));
+        let held = described.map(|fields| tables::parts(&fields, &holders, problems)).unwrap_or_default();
+        for (at, part) in held.into_iter().enumerate().filter_map(|(at, part)| Some((at, part?))) {
+            parts.entry(at).or_insert_with(BTreeMap::new).insert(entry.key.clone(), part);
+        }
+    }
+    if !members.is_empty() && parts.len() == members.len() {
+        problems.add(&entry.place, "every endpoint of `between` holds a part only; one must hold all columns and rows");
+    }
     Some(BothWays {
         name: entry.key.clone(),
-        policies: policies.collect(),
+        policies,
+        parts,
         tables,
         prefer: fields.text("prefer").and_then(|word| prefer(word, &members, problems)),
         policy,
@@ -178,11 +188,10 @@ fn rule(word: Word<'_>, members: &[String], problems: &Problems) -> Option<Rule>
 }
 
 /// The rules of one table: the sync's, and its own on top.
-fn table_policy(entry: &Entry, sync: &Policy, members: &[String], problems: &Problems) -> Policy {
+fn table_policy(fields: Option<&Fields<'_>>, sync: &Policy, members: &[String], problems: &Problems) -> Policy {
     let mut policy = sync.clone();
-    let title = format!("[…table.{}]", entry.key);
-    let Some(fields) = Fields::open(entry, &title, &TABLE, problems) else { return policy };
-    policy.delete_update = delete_update(&fields).unwrap_or(sync.delete_update);
+    let Some(fields) = fields else { return policy };
+    policy.delete_update = delete_update(fields).unwrap_or(sync.delete_update);
     if let Some(together) = fields.get("together") {
         policy.together = groups(&together.node, problems);
     }

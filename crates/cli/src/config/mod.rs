@@ -28,7 +28,7 @@ use std::env::VarError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tidewater_core::change::{Pattern, Scope, Value};
+use tidewater_core::change::{Pattern, Scope, TableScope, Value};
 use tidewater_core::link::{Existing, Prefer};
 use tidewater_core::merge::Policy;
 use tidewater_core::{Error, Kind, Result, code};
@@ -139,6 +139,8 @@ pub(crate) struct BothWays {
     pub(crate) policy: Policy,
     /// The rules of those that are, by their names in the file.
     pub(crate) policies: BTreeMap<String, Policy>,
+    /// By member, as a place in `between`, and by table: the columns and rows that it holds, where those are not all.
+    pub(crate) parts: BTreeMap<usize, BTreeMap<String, TableScope>>,
     /// How soon changes travel.
     pub(crate) latency: Latency,
 }

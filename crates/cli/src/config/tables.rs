@@ -72,6 +72,49 @@ pub(super) fn read(entry: &Entry, targets: &[Target<'_>], problems: &Problems) -
     targets.iter().map(one).collect()
 }
 
+/// What each of these members of a sync both ways holds of one table, where that is not all: `where` and `columns`,
+/// each a table with an entry for each such member.
+pub(super) fn parts(fields: &Fields<'_>, members: &[Target<'_>], problems: &Problems) -> Vec<Option<TableScope>> {
+    let filters = by_member(fields, "where", "{ till = \"store = 7\" }", members, problems);
+    let columns = by_member(fields, "columns", "{ till = { exclude = [\"cost\"] } }", members, problems);
+    let one = |member: &Target<'_>| {
+        let is_its = |entry: &&Entry| entry.key == member.name;
+        let (filter, columns) = (filters.iter().find(is_its), columns.iter().find(is_its));
+        if filter.is_none() && columns.is_none() {
+            return None;
+        }
+        let filter = filter.and_then(|entry| word(&entry.node, "where", problems));
+        let filter = filter.and_then(|word| self::filter(word, member, members.len() > 1, problems));
+        let title = format!("`columns` for {}", member.name);
+        let columns = columns.and_then(|entry| Fields::open(entry, &title, &COLUMNS, problems));
+        let (include, exclude) = columns.map(|fields| lists(&fields, problems)).unwrap_or_default();
+        Some(TableScope { filter, include, exclude, ..TableScope::default() })
+    };
+    members.iter().map(one).collect()
+}
+
+/// The entries of a key that has one for each member that holds a part.
+fn by_member<'a>(
+    fields: &Fields<'a>,
+    key: &str,
+    example: &str,
+    members: &[Target<'_>],
+    problems: &Problems,
+) -> &'a [Entry] {
+    let Some(entry) = fields.get(key) else { return &[] };
+    match &entry.node.item {
+        Item::Table(entries) => {
+            check_targets(entries, (key, "endpoint"), members, problems);
+            entries
+        }
+        _ => {
+            let expected = format!("a table that says who holds a part, such as {example}");
+            wrong::<()>(&entry.node, key, &expected, problems);
+            &[]
+        }
+    }
+}
+
 /// A text for all targets, or this target's of a table of texts.
 fn per_target<'a>(
     fields: &Fields<'a>,
@@ -84,7 +127,7 @@ fn per_target<'a>(
     match &node.item {
         Item::Text(_) => word(node, key, problems),
         Item::Table(entries) => {
-            check_targets(entries, key, targets, problems);
+            check_targets(entries, (key, "target"), targets, problems);
             let own = entries.iter().find(|entry| entry.key == target.name)?;
             word(&own.node, key, problems)
         }
@@ -92,14 +135,14 @@ fn per_target<'a>(
     }
 }
 
-fn check_targets(entries: &[Entry], key: &str, targets: &[Target<'_>], problems: &Problems) {
+fn check_targets(entries: &[Entry], (key, role): (&str, &str), targets: &[Target<'_>], problems: &Problems) {
     for entry in entries.iter().filter(|entry| targets.iter().all(|target| target.name != entry.key)) {
         let names = || targets.iter().map(|target| target.name);
         let hint = match nearest(&entry.key, names()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("there are: {}", names().collect::<Vec<_>>().join(", ")),
         };
-        problems.add(&entry.place, format!("`{key}`: no target of this sync is called `{}`; {hint}", entry.key));
+        problems.add(&entry.place, format!("`{key}`: no {role} of this sync is called `{}`; {hint}", entry.key));
     }
 }
 
@@ -114,7 +157,7 @@ fn rename(entry: &Entry, target: &Target<'_>, targets: &[Target<'_>], problems: 
         problems.add(&entry.place, "`rename` either names columns, for all targets, or targets; not both at once");
         return BTreeMap::new();
     }
-    check_targets(entries, "rename", targets, problems);
+    check_targets(entries, ("rename", "target"), targets, problems);
     let own = entries.iter().find(|entry| entry.key == target.name);
     own.and_then(|own| table(&own.node, "rename", problems)).map(|own| names(own, problems)).unwrap_or_default()
 }
@@ -135,6 +178,10 @@ fn columns(fields: &Fields<'_>, title: &str, problems: &Problems) -> (Option<Vec
     let Some(columns) = fields.table("columns", &format!("`columns` of {title}"), &COLUMNS) else {
         return (None, Vec::new());
     };
+    lists(&columns, problems)
+}
+
+fn lists(columns: &Fields<'_>, problems: &Problems) -> (Option<Vec<String>>, Vec<String>) {
     if columns.get("include").is_some() == columns.get("exclude").is_some() {
         problems.add(columns.place, "`columns` needs either { include = [\"…\"] } or { exclude = [\"…\"] }");
     }

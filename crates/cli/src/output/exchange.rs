@@ -29,6 +29,14 @@ pub(crate) fn summary(members: &[SqliteMember], report: &ExchangeReport) -> Vec<
             lines.push(format!("  added in {}: column {column} of {table}", member.shown));
         }
     }
+    for member in report.members.iter().filter(|member| member.withdrawn > 0) {
+        let rows = count(
+            member.withdrawn,
+            "row is not of its part any more and was",
+            "rows are not of its part any more and were",
+        );
+        lines.push(format!("  {}: {rows} taken out there; the others keep them", member.shown));
+    }
     lines.extend(report.notices.iter().map(|notice| format!("  {notice}")));
     lines.extend(report.skipped.iter().map(|(table, why)| styled(FAINT, &format!("  skipped {table}: {why}"))));
     // The same conflict counts once: it is in every journal that saw it.
@@ -80,6 +88,7 @@ pub(crate) fn facts(members: &[SqliteMember], report: &ExchangeReport) -> Value 
             "changes_applied": report.changes(),
             "upserts": report.upserts,
             "deletes": report.deletes,
+            "withdrawn": report.withdrawn,
             "conflicts": report.conflicts,
             "parked": report.parked,
             "known": report.known,

@@ -39,8 +39,29 @@ fn would_refuse(wanted: &WantedExchange, table: &PlannedShare) -> bool {
         let replica = status.and_then(|status| status.replica);
         replica.is_some_and(|replica| replica.tables.iter().any(|(name, _)| name.eq_ignore_ascii_case(&table.name)))
     };
-    let hub = table.rows.iter().position(Option::is_some).unwrap_or(0);
+    let hub = hub(wanted, table).unwrap_or(0);
     wanted.settings.prefer.is_none() && (0..wanted.members.len()).any(|at| differs(at) && !(shares(hub) && shares(at)))
+}
+
+/// The member that the others are compared with: the first that is there and holds everything.
+fn hub(wanted: &WantedExchange, table: &PlannedShare) -> Option<usize> {
+    (0..table.rows.len()).find(|at| table.rows[*at].is_some() && !wanted.settings.parts.contains_key(at))
+}
+
+/// What members hold that do not hold everything.
+fn parts<'a>(wanted: &'a WantedExchange, names: &'a [&str]) -> impl Iterator<Item = String> + 'a {
+    let all = wanted.settings.parts.iter().flat_map(|(at, parts)| parts.iter().map(move |part| (*at, part)));
+    all.map(|(at, (table, part))| {
+        let mut held = match (&part.include, &part.exclude[..]) {
+            (Some(columns), _) => format!("the key, {}", columns.join(", ")),
+            (None, []) => "all columns".to_owned(),
+            (None, columns) => format!("all columns but {}", columns.join(", ")),
+        };
+        if let Some(filter) = &part.filter {
+            held.push_str(&format!(", rows where {}", filter.text()));
+        }
+        format!("{} holds a part of {table}: {held}", names[at])
+    })
 }
 
 fn lines(wanted: &WantedExchange, plan: &ExchangePlan, refused: bool) -> Vec<String> {
@@ -57,9 +78,10 @@ fn lines(wanted: &WantedExchange, plan: &ExchangePlan, refused: bool) -> Vec<Str
         [table.name.clone(), table.key.join(", ")].into_iter().chain(held).chain([rules(&table.policy)]).collect()
     });
     lines.push(output::table(&header, rows.collect(), &numbers));
+    lines.extend(parts(wanted, &names));
     for table in &plan.tables {
         for (other, counts) in &table.counts {
-            lines.extend(difference(table, counts, &names, *other));
+            lines.extend(hub(wanted, table).and_then(|hub| difference(table, counts, &names, (hub, *other))));
         }
         for (at, why) in &table.unfit {
             lines.push(styled(LOOK, &format!("E0023 {} does not fit at {}: {why}", table.name, names[*at])));
@@ -102,8 +124,7 @@ fn lines(wanted: &WantedExchange, plan: &ExchangePlan, refused: bool) -> Vec<Str
 }
 
 /// How two sides differ in one table, if they do.
-fn difference(table: &PlannedShare, counts: &Counts, names: &[&str], other: usize) -> Option<String> {
-    let hub = table.rows.iter().position(Option::is_some)?;
+fn difference(table: &PlannedShare, counts: &Counts, names: &[&str], (hub, other): (usize, usize)) -> Option<String> {
     let only = [(counts.missing, names[hub]), (counts.extra, names[other])];
     let mut facts = Vec::new();
     if counts.differ > 0 {

@@ -150,8 +150,6 @@ fn rules_and_keys_of_later_versions_are_refused_by_name() {
         }
     }
     for line in [
-        "where = \"x = 1\"",
-        "columns = { exclude = [\"x\"] }",
         "name = \"u\"",
         "rename = { x = \"y\" }",
         "deletes = \"ignore\"",
@@ -181,4 +179,40 @@ fn one_way_the_rules_of_conflicts_have_no_place() {
         let error = complains(&sync_with(lines), place, &["`between`: one way, the source always wins"]);
         assert_eq!(error.code, code::CONFIGURATION);
     }
+}
+
+#[test]
+fn a_member_may_hold_a_part_by_its_own_variables() {
+    let text = "
+        [endpoint.hq]
+        url = \"sqlite:hq.db\"
+        [endpoint.till]
+        url = \"sqlite:till.db\"
+        vars = { store = 7 }
+        [sync.orders]
+        tables  = [\"orders\", \"products\"]
+        between = [\"hq\", \"till\"]
+        [sync.orders.table.orders]
+        where   = { till = \"store_id = :store\" }
+        [sync.orders.table.products]
+        columns = { till = { exclude = [\"cost\"] } }
+        ";
+    let config = load_text(text).expect("it loads");
+    let Sync::BothWays(sync) = &config.syncs[0] else { panic!("it is both ways") };
+    let held = &sync.parts[&1];
+    assert_eq!(held["orders"].filter.as_ref().expect("a filter").columns(), ["store_id"]);
+    assert_eq!(held["products"].exclude, ["cost"]);
+    assert_eq!(sync.parts.len(), 1);
+    assert_eq!(sync.policies.len(), 2);
+}
+
+#[test]
+fn parts_are_checked_where_they_stand() {
+    let table = |line: &str| between(&format!("[sync.s.table.t]\n{line}"));
+    complains(&table("where = \"x = 1\""), "8:9", &["`where`", "who holds a part"]);
+    complains(&table("where = { c = \"x = 1\" }"), "8:11", &["called `c`; did you mean `a`?"]);
+    complains(&table("where = { b = \"x = :shop\" }"), "8:20", &["no variable is called `:shop`"]);
+    complains(&table("columns = [\"x\"]"), "8:11", &["`columns`", "who holds a part"]);
+    complains(&table("columns = { b = {} }"), "8:13", &["either { include"]);
+    complains(&table("where = { a = \"x = 1\", b = \"x = 2\" }"), "5:1", &["one must hold all columns and rows"]);
 }

@@ -81,7 +81,8 @@ fn mistakes_in_a_sync_both_ways_are_shown_at_their_place() {
     refused(&place, &later, "E0003").says("the rule \"counter\" is not built yet: increments of all sides add up");
     let partial =
         format!("{ENDPOINTS}[sync.x]\nbetween = [\"hq\", \"till\"]\n[sync.x.table.products]\nwhere = \"price > 1\"\n");
-    refused(&place, &partial, "E0003").says("`where` is not built yet: replicas that hold a part of the table");
+    let wrong = refused(&place, &partial, "E0002");
+    wrong.says("8:9: `where`: expected a table that says who holds a part, such as { till = \"store = 7\" }");
 }
 
 #[test]

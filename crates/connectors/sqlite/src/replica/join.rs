@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tidewater_core::capture::{Reader, Resumed};
 use tidewater_core::change::{Deletes, Identity, Mapping, Row, Value, View, ViewColumn};
 use tidewater_core::merge::{Node, Policy, Rules};
-use tidewater_core::replica::{Introduction, Joined, Membership, Part, TableSaid};
+use tidewater_core::replica::{Introduction, Joined, Membership, TableSaid};
 use tidewater_core::{Error, Kind, Result, code};
 
 /// A mapping of a table to itself.
@@ -28,7 +28,7 @@ pub(super) fn mapping(view: &View) -> Mapping {
 }
 
 /// Words as bytes, in the canonical encoding.
-fn packed(words: &[String]) -> Vec<u8> {
+pub(super) fn packed(words: &[String]) -> Vec<u8> {
     Row::new(words.iter().map(|word| Value::Text(word.into()))).as_bytes().to_vec()
 }
 
@@ -61,6 +61,29 @@ fn node(env: &tidewater_core::env::Env) -> Node {
         half.copy_from_slice(&env.random.bits().to_le_bytes());
     }
     Node(bytes)
+}
+
+/// A shared table as it is written down.
+struct Stored {
+    tab: i64,
+    name: String,
+    columns: Vec<u8>,
+    rules: Vec<u8>,
+    part: Option<Vec<u8>>,
+    lacking: bool,
+}
+
+impl Stored {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            tab: row.get(0)?,
+            name: row.get(1)?,
+            columns: row.get(2)?,
+            rules: row.get(3)?,
+            part: row.get(4)?,
+            lacking: row.get(5)?,
+        })
+    }
 }
 
 impl State {
@@ -203,14 +226,15 @@ impl State {
             parked::rivals(&details, &shared.own()).map_err(|why| unsupported(&self.open.database.shown, &why))?;
             let tab = meta::table_number(c, name, "").map_err(sqlite)?;
             let columns: Vec<String> = shared.view.columns.iter().map(|c| c.name.to_ascii_lowercase()).collect();
-            let part = shared.part.as_ref().map(|part| packed_part(part, &columns));
+            let part = shared.part.as_ref().map(|part| leaves::packed_part(part, &columns));
             let rules = packed(&shared.policy.words());
-            let sql = "SELECT columns, rules, rules_before, part FROM _tidewater_shared WHERE tab = ?1";
-            let there: Option<(Vec<u8>, Vec<u8>, String, Option<Vec<u8>>)> = c
-                .query_row(sql, [tab], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            let there: Option<(Vec<u8>, Vec<u8>, String)> = c
+                .query_row("SELECT columns, rules, rules_before FROM _tidewater_shared WHERE tab = ?1", [tab], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
                 .optional()
                 .map_err(sqlite)?;
-            let Some((columns_before, rules_before, history, part_before)) = there else {
+            let Some((columns_before, rules_before, history)) = there else {
                 c.execute(
                     "INSERT INTO _tidewater_shared(tab, name, columns, rules, rules_before, reshow, phase, digest, part) \
                      VALUES (?1, ?2, ?3, ?4, '', 0, ?5, zeroblob(16), ?6)",
@@ -219,9 +243,6 @@ impl State {
                 .map_err(sqlite)?;
                 continue;
             };
-            if !is_same_part(part_before.as_deref(), part.as_deref(), &columns_before)? {
-                return Err(part_changed(&self.open.database.shown, name, part_before.is_some()));
-            }
             c.execute("UPDATE _tidewater_shared SET part = ?2 WHERE tab = ?1", (tab, part)).map_err(sqlite)?;
             if columns_before != packed(&columns) {
                 let before = unpacked(&columns_before)?;
@@ -257,16 +278,12 @@ impl State {
         // What was made before there were parts holds everything.
         let parted = meta::has_column(c, "_tidewater_shared", "part").map_err(sqlite)?;
         let parted = if parted { "part, lacking" } else { "NULL, 0" };
-        let rows: Vec<(i64, String, Vec<u8>, Vec<u8>, Option<Vec<u8>>, bool)> = c
+        let rows: Vec<Stored> = c
             .prepare(&format!("SELECT tab, name, columns, rules, {parted} FROM _tidewater_shared ORDER BY tab"))
-            .and_then(|mut s| {
-                let read =
-                    |r: &rusqlite::Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?));
-                s.query_map([], read)?.collect()
-            })
+            .and_then(|mut s| s.query_map([], Stored::read)?.collect())
             .map_err(sqlite)?;
         let mut tables = Vec::new();
-        for (tab, name, columns, rules, part, lacking) in rows {
+        for Stored { tab, name, columns, rules, part, lacking } in rows {
             // A table that was dropped is shared no more; its versions stay until it comes back.
             let Some(details) = schema::details(c, &name).map_err(sqlite)? else { continue };
             let names = unpacked(&columns)?;
@@ -458,40 +475,6 @@ fn unsupported(shown: &str, why: &str) -> Error {
             "Which of two rows with the same value is shown could not be the same on all sides. Nothing was written.",
         )
         .remedy("Drop that index, carry the table one way, or leave it out with --tables.")
-}
-
-/// The columns of a part, as they are stored.
-fn packed_part(part: &Part, columns: &[String]) -> Vec<u8> {
-    let names: Vec<String> = part.columns.iter().filter_map(|at| columns.get(*at).cloned()).collect();
-    packed(&names)
-}
-
-/// Whether a replica holds the columns that it held, but for those that came to the table since.
-fn is_same_part(before: Option<&[u8]>, now: Option<&[u8]>, columns_before: &[u8]) -> Result<bool> {
-    let there = unpacked(columns_before)?;
-    let names = |part: Option<&[u8]>| part.map(unpacked).transpose();
-    let (before, now) = (names(before)?, names(now)?);
-    Ok(match (before, now) {
-        (None, None) => true,
-        // Who holds all columns of some rows may come to hold all rows, but not the other way round: nobody knows
-        // which of its rows to take back.
-        (Some(before), None) => before == there,
-        (None, Some(_)) => false,
-        (Some(before), Some(now)) => before == now.into_iter().filter(|name| there.contains(name)).collect::<Vec<_>>(),
-    })
-}
-
-fn part_changed(shown: &str, table: &str, is_part: bool) -> Error {
-    let what = match is_part {
-        true => format!("{shown} holds some columns of {table}, and is to hold others now"),
-        false => format!("{shown} holds all of {table}, and is to hold a part now"),
-    };
-    Error::new(Kind::Conflict, code::PART_CHANGED, what)
-        .meaning("What is known of its rows is about the columns that they were filled with. Nothing was exchanged.")
-        .remedy(format!(
-            "Bring it in step as it is, then either run `tidewater teardown` on it, drop {table} there and sync again, \
-             or begin with a new file."
-        ))
 }
 
 fn columns_changed(shown: &str, table: &str) -> Error {

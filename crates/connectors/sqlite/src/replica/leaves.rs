@@ -7,16 +7,17 @@
 //! Architecture invariants: a leaf is told of no key that it was never sent; and no row is taken back that holds writes
 //! which the sender has not seen.
 
-use super::{Member, SharedTable, key, parked, seal};
+use super::{Member, SharedTable, join, key, parked, seal};
 use crate::connection::Open;
+use crate::meta;
 use crate::scan::One;
 use crate::schema::{self, Details};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use std::borrow::Cow;
-use tidewater_core::Result;
 use tidewater_core::change::{Column, Key, Row, RowBuilder, Value, View, ViewColumn};
 use tidewater_core::merge::{Dot, Shown, Stamp, State, Write};
-use tidewater_core::replica::{Introduction, Merged, Part, Version};
+use tidewater_core::replica::{Introduction, Merged, Part, Shared, Version};
+use tidewater_core::{Error, Kind, Result, code};
 
 /// A replica that holds a part of what is here.
 #[derive(Debug, Clone)]
@@ -284,4 +285,63 @@ fn send(c: &Connection, leaf: &Leaf, tab: i64, key: &Key) -> rusqlite::Result<()
 fn was_sent(c: &Connection, leaf: &Leaf, tab: i64, key: &Key) -> rusqlite::Result<bool> {
     c.prepare_cached("SELECT EXISTS (SELECT 1 FROM _tidewater_sent WHERE leaf = ?1 AND tab = ?2 AND key = ?3)")?
         .query_row((leaf.number, tab, key::Stored(key)), |row| row.get(0))
+}
+
+/// The columns of a part, as they are stored.
+pub(super) fn packed_part(part: &Part, columns: &[String]) -> Vec<u8> {
+    let names: Vec<String> = part.columns.iter().filter_map(|at| columns.get(*at).cloned()).collect();
+    join::packed(&names)
+}
+
+/// Refuses a part with other columns than before, while nothing is written yet.
+pub(super) fn refuse_other_parts(open: &Open, c: &Connection, shared: &[Shared]) -> Result<()> {
+    let sqlite = |e| open.explain(e);
+    let stored = meta::has_table(c, "_tidewater_shared").map_err(sqlite)?;
+    if !stored {
+        return Ok(());
+    }
+    let parted = if meta::has_column(c, "_tidewater_shared", "part").map_err(sqlite)? { "part" } else { "NULL" };
+    let sql = format!("SELECT columns, {parted} FROM _tidewater_shared WHERE name = ?1 COLLATE NOCASE");
+    for one in shared {
+        let name = &one.view.table;
+        let there: Option<(Vec<u8>, Option<Vec<u8>>)> = c
+            .prepare_cached(&sql)
+            .and_then(|mut s| s.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+            .map_err(sqlite)?;
+        let Some((columns_before, before)) = there else { continue };
+        let columns: Vec<String> = one.view.columns.iter().map(|c| c.name.to_ascii_lowercase()).collect();
+        let now = one.part.as_ref().map(|part| packed_part(part, &columns));
+        if !is_same_part(before.as_deref(), now.as_deref(), &columns_before)? {
+            return Err(part_changed(&open.database.shown, name, before.is_some()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a replica holds the columns that it held, but for those that came to the table since.
+fn is_same_part(before: Option<&[u8]>, now: Option<&[u8]>, columns_before: &[u8]) -> Result<bool> {
+    let there = join::unpacked(columns_before)?;
+    let names = |part: Option<&[u8]>| part.map(join::unpacked).transpose();
+    let (before, now) = (names(before)?, names(now)?);
+    Ok(match (before, now) {
+        (None, None) => true,
+        // Who holds all columns of some rows may come to hold all rows, but not the other way round: nobody knows
+        // which of its rows to take back.
+        (Some(before), None) => before == there,
+        (None, Some(_)) => false,
+        (Some(before), Some(now)) => before == now.into_iter().filter(|name| there.contains(name)).collect::<Vec<_>>(),
+    })
+}
+
+fn part_changed(shown: &str, table: &str, is_part: bool) -> Error {
+    let what = match is_part {
+        true => format!("{shown} holds some columns of {table}, and is to hold others now"),
+        false => format!("{shown} holds all of {table}, and is to hold a part now"),
+    };
+    Error::new(Kind::Conflict, code::PART_CHANGED, what)
+        .meaning("What is known of its rows is about the columns that they were filled with. Nothing was exchanged.")
+        .remedy(format!(
+            "Bring it in step as it is, then either run `tidewater teardown` on it, drop {table} there and sync again, \
+             or begin with a new file."
+        ))
 }

@@ -365,6 +365,7 @@ impl State {
             crate::create::write_ahead_if_new(open)?;
         }
         let fit = |c: &Connection| {
+            leaves::refuse_other_parts(open, c, shared)?;
             let before = crate::meta::cookie(c).map_err(sqlite)?;
             let (mut prepared, _) = crate::create::fit(c, None, &mappings, tables, create).map_err(sqlite)?;
             if create {

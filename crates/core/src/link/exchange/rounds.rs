@@ -161,7 +161,7 @@ impl<'a> Rounds<'a> {
                 (poll, parted, self.report.in_step) = (POLL_FIRST, false, false);
                 continue;
             }
-            if !parted && !(watching && self.compares_later()) {
+            if !(parted || watching && self.compares_later()) {
                 let Some(in_step) = self.part().await? else { continue };
                 (parted, self.report.in_step) = (true, in_step);
                 if in_step {
