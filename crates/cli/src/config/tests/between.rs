@@ -214,5 +214,5 @@ fn parts_are_checked_where_they_stand() {
     complains(&table("where = { b = \"x = :shop\" }"), "8:20", &["no variable is called `:shop`"]);
     complains(&table("columns = [\"x\"]"), "8:11", &["`columns`", "who holds a part"]);
     complains(&table("columns = { b = {} }"), "8:13", &["either { include"]);
-    complains(&table("where = { a = \"x = 1\", b = \"x = 2\" }"), "5:1", &["one must hold all columns and rows"]);
+    complains(&table("where = { a = \"x = 1\", b = \"x = 2\" }"), "5:7", &["one must hold all columns and rows"]);
 }

@@ -19,6 +19,7 @@
 #![allow(clippy::print_stdout)]
 
 mod files;
+mod leaves;
 mod oracle;
 mod processes;
 mod programs;
@@ -98,14 +99,20 @@ impl World {
     fn new(seed: u64) -> Self {
         let dice = Dice(Env::seeded(seed));
         let log_rows_max = *dice.pick(&[1_000_000, 1_000_000, 64]);
-        let sync = Sync { rules: dice.roll(30), log_rows_max };
-        let members = "abcde".chars().take(3 + usize::from(dice.roll(3) == 0)).collect();
+        let mut sync = Sync { rules: dice.roll(30), log_rows_max, leaves: String::new() };
+        let members: Vec<char> = "abcde".chars().take(3 + usize::from(dice.roll(3) == 0)).collect();
+        // Where columns belong together, none may hold some of them. Worlds that were kept before there were leaves
+        // have none.
+        if !sync.rules.is_multiple_of(3) && seed > 10_000 && seed % 2 == 1 {
+            sync.leaves.push('c');
+        }
         let (oracle, copies, story) = (Oracle::default(), vec![], vec![format!("{sync:?}")]);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (sealable, started, kills, ends) = (BTreeMap::new(), 0, 0, 0);
         let mut world = Self { dice, folder, sync, members, oracle, copies, sealable, story, started, kills, ends };
         for member in &world.members {
-            crate::given::shell(&world.path(*member), &[programs::SCHEMA, programs::BEGINNING].concat());
+            let leaf = if world.is_leaf(*member) { leaves::SCHEMA } else { "" };
+            crate::given::shell(&world.path(*member), &[programs::SCHEMA, programs::BEGINNING, leaf].concat());
         }
         world.oracle.hear(&programs::beginning(&files::connect(&world.path('a'))).expect("tables"));
         world
@@ -117,6 +124,20 @@ impl World {
 
     fn paths(&self, members: &[char]) -> Vec<PathBuf> {
         members.iter().map(|member| self.path(*member)).collect()
+    }
+
+    fn is_leaf(&self, member: char) -> bool {
+        self.sync.leaves.contains(member)
+    }
+
+    /// Some members in any order, of whom one holds everything.
+    fn meeting(&self, of: &[char]) -> Vec<char> {
+        let mut some = self.some(of, 2);
+        let full: Vec<char> = of.iter().copied().filter(|member| !self.is_leaf(*member)).collect();
+        if some.iter().all(|member| self.is_leaf(*member)) && !full.is_empty() {
+            some[0] = *self.dice.pick(&full);
+        }
+        some
     }
 
     /// Some members in any order.
@@ -134,11 +155,11 @@ impl World {
     fn round(&mut self, writing: bool) -> Result<(), String> {
         let writers = if writing { self.dice.roll(4) } else { 0 };
         let written: Vec<char> = (0..writers).map(|_| *self.dice.pick(&self.members)).collect();
-        let first = self.some(&self.members, 2);
+        let first = self.meeting(&self.members);
         let rest: Vec<char> = self.members.iter().copied().filter(|member| !first.contains(member)).collect();
         let mut meetings = vec![first];
-        if rest.len() >= 2 && self.dice.roll(2) == 0 {
-            meetings.push(self.some(&rest, 2));
+        if rest.iter().filter(|member| !self.is_leaf(**member)).count() >= 2 && self.dice.roll(2) == 0 {
+            meetings.push(self.meeting(&rest));
         }
         self.run(&written, &meetings)
     }
@@ -182,6 +203,9 @@ impl World {
     /// A member is put back after it met one, and meets another who knows nothing of that.
     fn fork(&mut self) -> Result<(), String> {
         let [member, one, other] = self.some(&self.members, self.members.len())[..3] else { return Ok(()) };
+        if self.is_leaf(one) || self.is_leaf(other) {
+            return Ok(());
+        }
         let number = self.copy(member);
         self.run(&[member], &[vec![member, one]])?;
         let back = self.back();
@@ -210,6 +234,9 @@ impl World {
                 self.story.push(format!("{member} is cloned as {new}"));
                 files::copy(&self.path(member), &self.path(new));
                 self.members.push(new);
+                if self.is_leaf(member) {
+                    self.sync.leaves.push(new);
+                }
                 let sealable = self.sealable.get(&member).cloned().unwrap_or_default();
                 self.sealable.insert(new, sealable);
             }
@@ -250,9 +277,11 @@ impl World {
 
     /// All meet, and are looked at.
     fn look(&mut self) -> Result<(), String> {
-        let all = self.some(&self.members, self.members.len());
+        let mut all = self.some(&self.members, self.members.len());
+        all.sort_by_key(|member| self.is_leaf(*member));
         self.story.push(format!("{} meet and are looked at", all.iter().collect::<String>()));
-        let report = exchange(&self.paths(&all), self.sync.settings(Run::UntilInStep), self.sync.log_rows_max);
+        let files = self.paths(&all);
+        let report = exchange(&files, self.sync.settings(Run::UntilInStep, &files), self.sync.log_rows_max);
         let report = report.map_err(|error| format!("the exchange failed: {error}"))?;
         if !report.in_step {
             return Err(format!("not in step: {report:?}"));
@@ -277,6 +306,12 @@ impl World {
         let open = |member: &char| files::connect(&self.path(*member));
         let first = open(&members[0]);
         for member in &members[1..] {
+            if self.is_leaf(*member) {
+                match leaves::differs(&self.path(*member), &self.path(members[0])) {
+                    Some(how) => return Err(how),
+                    None => continue,
+                }
+            }
             let other = open(member);
             for shape in &programs::SHAPES {
                 let [ours, theirs] = [&first, &other].map(|c| files::rows(c, shape.name, shape.key));

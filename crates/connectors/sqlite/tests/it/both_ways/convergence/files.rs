@@ -20,7 +20,7 @@ pub(super) fn connect(path: &Path) -> Connection {
 }
 
 /// The columns of a table in the order of the engine: by name.
-fn columns(c: &Connection, table: &str) -> Vec<String> {
+pub(super) fn columns(c: &Connection, table: &str) -> Vec<String> {
     let sql = format!("SELECT name FROM pragma_table_info('{table}') ORDER BY lower(name)");
     let mut statement = c.prepare(&sql).expect("the schema is read");
     statement.query_map([], |row| row.get(0)).expect("columns").collect::<Result<_, _>>().expect("names")

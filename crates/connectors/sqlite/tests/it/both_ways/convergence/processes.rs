@@ -22,13 +22,21 @@ pub(super) struct Sync {
     /// Chooses the rules.
     pub(super) rules: u64,
     pub(super) log_rows_max: u64,
+    /// The members that hold a part.
+    pub(super) leaves: String,
 }
 
 impl Sync {
-    pub(super) fn settings(&self, run: Run) -> ExchangeSettings {
+    pub(super) fn is_leaf(&self, file: &Path) -> bool {
+        file.file_stem().and_then(|name| name.to_str()).is_some_and(|name| self.leaves.contains(name))
+    }
+
+    pub(super) fn settings(&self, run: Run, files: &[PathBuf]) -> ExchangeSettings {
         let tables = super::programs::SHAPES.iter().map(|shape| Pattern::new(shape.name)).collect();
         let mut settings = ExchangeSettings { run, policies: policies(self.rules), ..ExchangeSettings::default() };
         settings.scope.tables = tables;
+        let held = files.iter().enumerate().filter(|(_, file)| self.is_leaf(file));
+        settings.parts = held.map(|(at, _)| (at, super::leaves::part())).collect();
         settings
     }
 }
@@ -53,7 +61,7 @@ impl Process {
     /// An engine; `watch` until it is killed, or until all are in step.
     pub(super) fn engine(folder: &Path, what: &str, sync: &Sync, watch: bool, files: &[PathBuf]) -> Self {
         let mut role = vec!["engine".to_owned(), watch.to_string(), sync.rules.to_string()];
-        role.push(sync.log_rows_max.to_string());
+        role.extend([sync.log_rows_max.to_string(), sync.leaves.clone()]);
         role.extend(files.iter().map(|file| file.display().to_string()));
         Self::start(folder, what, &role)
     }
@@ -110,16 +118,16 @@ fn another_process() {
     let number = |at: usize| words[at].parse::<u64>().expect("a number");
     match words[0] {
         "engine" => {
-            let sync = Sync { rules: number(2), log_rows_max: number(3) };
-            let files: Vec<PathBuf> = words[4..].iter().map(PathBuf::from).collect();
+            let sync = Sync { rules: number(2), log_rows_max: number(3), leaves: words[4].to_owned() };
+            let files: Vec<PathBuf> = words[5..].iter().map(PathBuf::from).collect();
             let run = if words[1] == "true" { Run::Watch } else { Run::UntilInStep };
-            let report = exchange(&files, sync.settings(run), sync.log_rows_max);
+            let report = exchange(&files, sync.settings(run, &files), sync.log_rows_max);
             let report = report.unwrap_or_else(|error| panic!("the exchange failed: {error}"));
             assert!(report.in_step, "{report:?}");
         }
         _ => {
             let dice = Dice(Env::seeded(number(2)));
-            let mut program = Program { name: words[1].to_owned(), dice: &dice, tokens: 0 };
+            let mut program = Program { name: words[1].to_owned(), dice: &dice, tokens: 0, plain: vec![] };
             program.run(Path::new(words[5]), number(3), number(4)).expect("it writes");
         }
     }

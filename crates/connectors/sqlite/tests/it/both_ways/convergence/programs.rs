@@ -81,13 +81,16 @@ pub(super) fn value(from: ValueRef<'_>) -> Value<'static> {
 pub(super) fn tokens(c: &Connection) -> rusqlite::Result<BTreeMap<Place, String>> {
     let mut found = BTreeMap::new();
     for shape in &SHAPES {
-        let columns = [shape.key, shape.tokens].concat().join(", ");
+        // A leaf has not all of them.
+        let there = super::files::columns(c, shape.name);
+        let tokens: Vec<&str> = shape.tokens.iter().copied().filter(|name| there.iter().any(|t| t == name)).collect();
+        let columns = [shape.key, &tokens].concat().join(", ");
         let mut statement = c.prepare_cached(&format!("SELECT {columns} FROM {}", shape.name))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let parts = (0..shape.key.len()).map(|at| row.get_ref(at).map(value));
             let key = Row::new(parts.collect::<rusqlite::Result<Vec<_>>>()?).to_string();
-            for (at, column) in shape.tokens.iter().enumerate() {
+            for (at, column) in tokens.iter().enumerate() {
                 if let Some(token) = row.get::<_, Option<String>>(shape.key.len() + at)? {
                     found.insert((shape.name.to_owned(), key.clone(), (*column).to_owned()), token);
                 }
@@ -118,6 +121,8 @@ pub(super) struct Program<'a> {
     pub(super) name: String,
     pub(super) dice: &'a Dice,
     pub(super) tokens: u64,
+    /// The columns of `plain`, beside the key.
+    pub(super) plain: Vec<String>,
 }
 
 impl Program<'_> {
@@ -126,6 +131,7 @@ impl Program<'_> {
         let c = Connection::open(path)?;
         c.busy_timeout(Duration::from_secs(20))?;
         c.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON;")?;
+        self.plain = super::files::columns(&c, "plain").into_iter().filter(|name| name != "id").collect();
         c.pragma_update(None, "recursive_triggers", self.dice.roll(2) == 0)?;
         for at in 0..transactions {
             match self.dice.roll(40) {
@@ -191,10 +197,11 @@ impl Program<'_> {
 
     fn plain(&mut self) -> String {
         let (id, other, t) = (1 + self.dice.roll(14), 1 + self.dice.roll(14), self.token());
-        let column = ["a", "b", "c"][self.dice.roll(3) as usize];
+        let column = self.dice.pick(&self.plain);
+        let last = self.plain.last().expect("columns");
         match self.dice.roll(9) {
-            0 => format!("INSERT OR IGNORE INTO plain VALUES ({id}, '{t}', '{t}', NULL)"),
-            1 => format!("REPLACE INTO plain VALUES ({id}, NULL, '{t}', '{t}')"),
+            0 => format!("INSERT OR IGNORE INTO plain(id, a, b) VALUES ({id}, '{t}', '{t}')"),
+            1 => format!("REPLACE INTO plain(id, {last}) VALUES ({id}, '{t}')"),
             2 => format!("DELETE FROM plain WHERE id = {id}"),
             3 => format!("UPDATE OR IGNORE plain SET id = {other}, {column} = '{t}' WHERE id = {id}"),
             4 => format!("UPDATE OR REPLACE plain SET id = {other} WHERE id = {id}"),
@@ -283,10 +290,11 @@ impl Program<'_> {
 
     /// A table is built anew, as migrations do: it loses its triggers, and what is written meanwhile is seen by none.
     fn migrate(&mut self, c: &Connection) -> rusqlite::Result<()> {
-        c.execute_batch(
-            "CREATE TABLE plain_new(id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT);
+        let columns = self.plain.iter().map(|name| format!(", {name} TEXT")).collect::<String>();
+        c.execute_batch(&format!(
+            "CREATE TABLE plain_new(id INTEGER PRIMARY KEY{columns});
              INSERT INTO plain_new SELECT * FROM plain; DROP TABLE plain; ALTER TABLE plain_new RENAME TO plain;",
-        )?;
+        ))?;
         (0..self.dice.roll(4)).try_for_each(|_| {
             let sql = self.plain();
             c.execute_batch(&sql)
