@@ -101,10 +101,11 @@ impl World {
         let log_rows_max = *dice.pick(&[1_000_000, 1_000_000, 64]);
         let mut sync = Sync { rules: dice.roll(30), log_rows_max, leaves: String::new() };
         let members: Vec<char> = "abcde".chars().take(3 + usize::from(dice.roll(3) == 0)).collect();
-        // Where columns belong together, none may hold some of them. Worlds that were kept before there were leaves
-        // have none.
-        if !sync.rules.is_multiple_of(3) && seed > 10_000 && seed % 2 == 1 {
+        // Worlds that were kept before there were leaves have none. Where columns belong together, nobody may hold some
+        // of them.
+        if seed > 10_000 && seed % 2 == 1 {
             sync.leaves.push('c');
+            sync.rules += u64::from(sync.rules.is_multiple_of(3));
         }
         let (oracle, copies, story) = (Oracle::default(), vec![], vec![format!("{sync:?}")]);
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -361,7 +362,7 @@ fn world(seed: u64, rounds: u64) -> u64 {
         };
         panic!("seed {seed}: {what}\nfiles: {folder}\n{}", world.story.join("\n"));
     }
-    println!("seed {seed}: {} killed, {} ended", world.kills, world.ends);
+    println!("seed {seed}: {} killed, {} ended; leaves: {}", world.kills, world.ends, world.sync.leaves);
     world.kills
 }
 

@@ -255,10 +255,12 @@ fn a_part_that_changes_is_refused_in_its_columns_and_followed_in_its_rows() {
     assert_eq!(g.try_meet("ab").expect_err("other columns").code, code::PART_CHANGED);
     g.settings.parts.clear();
     assert_eq!(g.try_meet("ab").expect_err("all columns").code, code::PART_CHANGED);
-    leaves(&mut g, &[(0, part(&["note"], ""))]);
-    assert_eq!(g.try_meet("ab").expect_err("all of it was held").code, code::PART_CHANGED);
     leaves(&mut g, &[(0, part(&["note"], "")), (1, part(&["note"], ""))]);
     assert_eq!(g.try_meet("ab").expect_err("nobody holds everything").code, code::SCOPE);
+    let mut whole = group("ab", ORDERS);
+    whole.meet("ab");
+    leaves(&mut whole, &[(1, part(&["note"], ""))]);
+    assert_eq!(whole.try_meet("ab").expect_err("all of it was held").code, code::PART_CHANGED);
     leaves(&mut g, &[(1, part(&["id"], ""))]);
     assert_eq!(g.try_meet("ab").expect_err("no key").code, code::SCOPE);
     leaves(&mut g, &[(1, part(&["nowhere"], ""))]);
