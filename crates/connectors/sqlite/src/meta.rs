@@ -58,7 +58,8 @@ CREATE TABLE IF NOT EXISTS _tidewater_heard(
   PRIMARY KEY (node, scope)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tidewater_shared(
   tab INTEGER PRIMARY KEY, name TEXT NOT NULL, columns BLOB NOT NULL, rules BLOB NOT NULL,
-  rules_before TEXT NOT NULL, reshow INTEGER NOT NULL, phase TEXT NOT NULL, through BLOB, digest BLOB NOT NULL, columns_before BLOB);
+  rules_before TEXT NOT NULL, reshow INTEGER NOT NULL, phase TEXT NOT NULL, through BLOB, digest BLOB NOT NULL, columns_before BLOB,
+  keep_days INTEGER);
 CREATE TABLE IF NOT EXISTS _tidewater_version(
   tab INTEGER NOT NULL, key BLOB NOT NULL, seq INTEGER NOT NULL, via INTEGER, hash BLOB, state BLOB NOT NULL,
   PRIMARY KEY (tab, key)) WITHOUT ROWID;
@@ -70,7 +71,8 @@ CREATE TABLE IF NOT EXISTS _tidewater_conflict(
   id BLOB PRIMARY KEY, tab INTEGER NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, rule TEXT NOT NULL,
   open INTEGER NOT NULL, state BLOB NOT NULL, shown BLOB, at INTEGER NOT NULL, ended INTEGER,
   run TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS _tidewater_conflict_row ON _tidewater_conflict(tab, key);";
+CREATE INDEX IF NOT EXISTS _tidewater_conflict_row ON _tidewater_conflict(tab, key);
+CREATE INDEX IF NOT EXISTS _tidewater_conflict_ended ON _tidewater_conflict(tab, ended) WHERE ended IS NOT NULL;";
 
 /// The tables of the source's part, in the order in which they can be dropped.
 pub(crate) const SOURCE_TABLES: [&str; 4] =

@@ -110,6 +110,9 @@ pub struct Settings {
     pub run_triggers: Vec<String>,
     /// At most this many rows a second.
     pub rows_per_second_max: Option<u64>,
+    /// For how many days the target's journal keeps what a run replaced or deleted, looked at as a run begins; `None`
+    /// is for ever.
+    pub journal_keep_days: Option<u64>,
     /// How long one wait for changes lasts; a stop is noticed after it at the latest.
     pub wait: Duration,
     /// How long the link rests between rounds; zero follows at once.
@@ -129,6 +132,7 @@ impl Default for Settings {
             protect: false,
             run_triggers: vec![],
             rows_per_second_max: None,
+            journal_keep_days: None,
             wait: Duration::from_millis(500),
             every: Duration::ZERO,
             patient: false,

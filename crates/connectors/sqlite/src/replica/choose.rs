@@ -2,7 +2,7 @@
 
 use super::ledger::Ledger;
 use super::show::Here;
-use super::{Member, READER, key, seal};
+use super::{Member, READER, SharedTable, key, seal};
 use crate::capture;
 use crate::connection::Open;
 use crate::meta;
@@ -56,8 +56,11 @@ impl super::State {
             let Some(ledger) = ledger else { return Err(unknown(&open.database.shown)) };
             Ok((ledger.endpoint().to_owned(), self.tables(c)?))
         })?;
-        let shared = tables.into_iter().map(|table| Shared { view: table.view, policy: table.policy });
-        let membership = Membership { endpoint, tables: shared.collect() };
+        let shared = |table: SharedTable| {
+            let SharedTable { view, policy, keep_days: journal_keep_days, .. } = table;
+            Shared { view, policy, journal_keep_days }
+        };
+        let membership = Membership { endpoint, tables: tables.into_iter().map(shared).collect() };
         let joined = self.join(&membership, &[])?;
         for table in joined.unadopted {
             while !self.adopt(table, super::join::ADOPTED_MAX)?.done {}

@@ -8,7 +8,7 @@ use crate::capture::{self, At};
 use crate::meta;
 use crate::own_ddl;
 use crate::schema;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use std::sync::Arc;
 use tidewater_core::capture::{Reader, Resumed};
 use tidewater_core::change::{Deletes, Identity, Mapping, Row, Value, View, ViewColumn};
@@ -204,6 +204,7 @@ impl State {
             let tab = meta::table_number(c, name, "").map_err(sqlite)?;
             let columns: Vec<String> = shared.view.columns.iter().map(|c| c.name.to_ascii_lowercase()).collect();
             let rules = packed(&shared.policy.words());
+            let keep_days = shared.journal_keep_days.map(|days| i64::try_from(days).unwrap_or(i64::MAX));
             let there: Option<(Vec<u8>, Vec<u8>, String)> = c
                 .query_row("SELECT columns, rules, rules_before FROM _tidewater_shared WHERE tab = ?1", [tab], |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -212,13 +213,15 @@ impl State {
                 .map_err(sqlite)?;
             let Some((columns_before, rules_before, history)) = there else {
                 c.execute(
-                    "INSERT INTO _tidewater_shared(tab, name, columns, rules, rules_before, reshow, phase, digest) \
-                     VALUES (?1, ?2, ?3, ?4, '', 0, ?5, zeroblob(16))",
-                    (tab, name, packed(&columns), rules, Phase::Adopting.word()),
+                    "INSERT INTO _tidewater_shared(tab, name, columns, rules, rules_before, reshow, phase, digest, \
+                     keep_days) VALUES (?1, ?2, ?3, ?4, '', 0, ?5, zeroblob(16), ?6)",
+                    (tab, name, packed(&columns), rules, Phase::Adopting.word(), keep_days),
                 )
                 .map_err(sqlite)?;
                 continue;
             };
+            c.execute("UPDATE _tidewater_shared SET keep_days = ?2 WHERE tab = ?1", (tab, keep_days))
+                .map_err(sqlite)?;
             if columns_before != packed(&columns) {
                 let before = unpacked(&columns_before)?;
                 if before.iter().any(|column| !columns.contains(column)) {
@@ -250,14 +253,15 @@ impl State {
     /// Every table that this database shares, also with others than those it meets now: one log tells of all.
     pub(super) fn tables(&self, c: &Connection) -> Result<Vec<SharedTable>> {
         let sqlite = |e| self.open.explain(e);
-        let rows: Vec<(i64, String, Vec<u8>, Vec<u8>)> = c
-            .prepare("SELECT tab, name, columns, rules FROM _tidewater_shared ORDER BY tab")
+        let rows: Vec<(i64, String, Vec<u8>, Vec<u8>, Option<i64>)> = c
+            .prepare("SELECT tab, name, columns, rules, keep_days FROM _tidewater_shared ORDER BY tab")
             .and_then(|mut s| {
-                s.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?.collect()
+                let read = |row: &SqlRow<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+                s.query_map([], read)?.collect()
             })
             .map_err(sqlite)?;
         let mut tables = Vec::new();
-        for (tab, name, columns, rules) in rows {
+        for (tab, name, columns, rules, keep_days) in rows {
             // A table that was dropped is shared no more; its versions stay until it comes back.
             let Some(details) = schema::details(c, &name).map_err(sqlite)? else { continue };
             let columns = unpacked(&columns)?;
@@ -285,7 +289,8 @@ impl State {
             let rules = Rules::new(&policy, &names)
                 .map_err(|e| Error::internal(format!("the rules stored for {name} do not fit: {e}")))?;
             let writer = crate::apply::TableWriter::new(&mapping(&view), !details.key_is_row_number, &[]);
-            tables.push(SharedTable { tab, view, policy, rules, writer, rivals, claimed, touched: false });
+            let keep_days = keep_days.map(i64::unsigned_abs);
+            tables.push(SharedTable { tab, view, policy, keep_days, rules, writer, rivals, claimed, touched: false });
         }
         Ok(tables)
     }

@@ -63,6 +63,8 @@ pub struct ExchangeSettings {
     pub policies: BTreeMap<String, Policy>,
     /// What first contact does where rows differ; without it, nothing is written then.
     pub prefer: Option<Prefer>,
+    /// For how many days journals keep conflicts that ended; `None` is for ever.
+    pub journal_keep_days: Option<u64>,
     /// How long the exchange rests between rounds; zero follows at once.
     pub every: Duration,
     /// Whether it waits for members that were not there when it began.
@@ -79,6 +81,7 @@ impl Default for ExchangeSettings {
             policy: Policy::default(),
             policies: BTreeMap::new(),
             prefer: None,
+            journal_keep_days: None,
             every: Duration::ZERO,
             patient: false,
             run: Run::UntilInStep,
