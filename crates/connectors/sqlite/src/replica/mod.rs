@@ -377,6 +377,12 @@ impl SqliteReplica {
         self.worker.call(move |s| s.conflicts(&selection)).await
     }
 
+    /// How many conflicts a selection has, whatever its page.
+    pub async fn count_conflicts(&mut self, selection: &Selection) -> Result<u64> {
+        let selection = selection.clone();
+        self.worker.call(move |s| s.count_conflicts(&selection)).await
+    }
+
     /// Forgets the conflicts that ended more than so many days ago, in all tables. Says how many.
     pub async fn forget_older(&mut self, days: u64) -> Result<u64> {
         self.worker.call(move |s| s.forget_older(days)).await

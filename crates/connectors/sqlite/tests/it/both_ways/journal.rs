@@ -196,3 +196,24 @@ fn who_hears_only_of_the_write_that_came_after_has_no_entry_of_the_conflict() {
     assert_eq!((journal(&g, 'a').len(), journal(&g, 'b').len()), (1, 1), "who met them");
     assert!(journal(&g, 'c').is_empty(), "never saw the two side by side");
 }
+
+#[test]
+fn columns_are_shown_in_the_order_of_the_table() {
+    let g = group("ab", "CREATE TABLE t(id INTEGER PRIMARY KEY, Zone TEXT, name TEXT, amount INTEGER);");
+    g.write('a', "INSERT INTO t VALUES (1, 'z', 'n', 1)");
+    g.meet("ab");
+    g.write('a', "UPDATE t SET name = 'a', Zone = 'A'");
+    later();
+    g.write('b', "UPDATE t SET name = 'b', Zone = 'B'");
+    g.meet("ab");
+    let entry = g.conflicts('a').remove(0);
+    assert_eq!(entry.columns, ["id", "Zone", "name", "amount"]);
+    assert_eq!(entry.collided, [1, 2]);
+    let said = |row: &tidewater_core::change::Row| row.values().map(|v| v.to_string()).collect::<Vec<_>>();
+    assert_eq!(entry.shown.as_ref().map(said).expect("a row"), ["1", "'B'", "'b'", "1"]);
+    assert_eq!(entry.sides[0].content.as_ref().map(said).expect("a row"), ["1", "'A'", "'a'", "1"]);
+    // What is chosen by name goes to the column of that name.
+    g.settle('a', &entry, Choice::Set(vec![("Zone".into(), tidewater_core::change::Value::Text("C".into()))]));
+    g.meet("ab");
+    assert_eq!(g.same("ab", "t"), "1|C|b|1");
+}
