@@ -3,6 +3,7 @@
 
 mod between;
 mod conflicts;
+mod journal;
 
 use crate::given::{Outcome, Place, SHOP, an_empty_place, given, numbered};
 
