@@ -212,16 +212,10 @@ impl Link {
     }
 
     async fn pause_after(&mut self, error: Error, backoff: &mut Backoff) -> Result<()> {
-        // What was never there is a mistake in the command, not something that passes; unless the link is patient.
-        let never_there = error.code == code::MISSING && !self.opened && !self.settings.patient;
-        let retried = matches!(error.kind, Kind::Unavailable | Kind::Lost) && !never_there;
-        let watching = self.settings.run == Run::Watch;
-        if !retried || (!watching && backoff.failures() + 1 >= Backoff::TRIES_MAX) {
-            return Err(error);
-        }
-        tracing::info!(code = %error.code, what = %error.what, "trying again");
+        let awaited = self.opened || self.settings.patient;
+        let wait = backoff.after(&error, awaited, self.settings.run == Run::Watch, &self.env);
+        let Some(wait) = wait else { return Err(error) };
         self.tell(&State::Waiting(error.to_string()));
-        let wait = backoff.next(&self.env);
         rest(&self.env, &mut self.stop, wait).await;
         Ok(())
     }
