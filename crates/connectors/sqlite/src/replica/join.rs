@@ -43,6 +43,22 @@ pub(crate) fn rule_word(bytes: &[u8]) -> String {
     unpacked(bytes).ok().and_then(|words| words.into_iter().next()).unwrap_or_default()
 }
 
+/// A table as it is noted among those shared.
+struct Noted {
+    tab: i64,
+    name: String,
+    columns: Vec<u8>,
+    rules: Vec<u8>,
+    keep_days: Option<u64>,
+}
+
+impl Noted {
+    fn read(row: &SqlRow<'_>) -> rusqlite::Result<Self> {
+        let keep_days = row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs);
+        Ok(Self { tab: row.get(0)?, name: row.get(1)?, columns: row.get(2)?, rules: row.get(3)?, keep_days })
+    }
+}
+
 /// Rows adopted in one transaction, where nobody asks for a number.
 pub(super) const ADOPTED_MAX: usize = 5_000;
 
@@ -253,15 +269,12 @@ impl State {
     /// Every table that this database shares, also with others than those it meets now: one log tells of all.
     pub(super) fn tables(&self, c: &Connection) -> Result<Vec<SharedTable>> {
         let sqlite = |e| self.open.explain(e);
-        let rows: Vec<(i64, String, Vec<u8>, Vec<u8>, Option<i64>)> = c
+        let rows: Vec<Noted> = c
             .prepare("SELECT tab, name, columns, rules, keep_days FROM _tidewater_shared ORDER BY tab")
-            .and_then(|mut s| {
-                let read = |row: &SqlRow<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
-                s.query_map([], read)?.collect()
-            })
+            .and_then(|mut s| s.query_map([], Noted::read)?.collect())
             .map_err(sqlite)?;
         let mut tables = Vec::new();
-        for (tab, name, columns, rules, keep_days) in rows {
+        for Noted { tab, name, columns, rules, keep_days } in rows {
             // A table that was dropped is shared no more; its versions stay until it comes back.
             let Some(details) = schema::details(c, &name).map_err(sqlite)? else { continue };
             let columns = unpacked(&columns)?;
@@ -289,7 +302,6 @@ impl State {
             let rules = Rules::new(&policy, &names)
                 .map_err(|e| Error::internal(format!("the rules stored for {name} do not fit: {e}")))?;
             let writer = crate::apply::TableWriter::new(&mapping(&view), !details.key_is_row_number, &[]);
-            let keep_days = keep_days.map(i64::unsigned_abs);
             tables.push(SharedTable { tab, view, policy, keep_days, rules, writer, rivals, claimed, touched: false });
         }
         Ok(tables)
