@@ -171,17 +171,27 @@ fn a_conflict_is_in_every_journal_under_one_number_also_of_who_was_away() {
     }
 }
 
+/// Keeps a copy of a member's file.
+fn keep(g: &Group, member: char) {
+    g.write(member, "PRAGMA wal_checkpoint(TRUNCATE)");
+    std::fs::copy(g.path(member), g.path('x')).expect("it is copied");
+}
+
+/// Puts it back.
+fn put_back(g: &Group, member: char) {
+    std::fs::copy(g.path('x'), g.path(member)).expect("it is put back");
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", g.path(member).display()));
+    }
+}
+
 #[test]
 fn a_journal_that_was_put_back_is_told_again_what_has_not_ended() {
     let g = met("ab");
-    g.write('a', "PRAGMA wal_checkpoint(TRUNCATE)");
-    std::fs::copy(g.path('a'), g.path('x')).expect("it is copied");
+    keep(&g, 'a');
     conflict(&g, "t", 1);
     let number = g.conflicts('a')[0].id;
-    std::fs::copy(g.path('x'), g.path('a')).expect("it is put back");
-    for suffix in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{suffix}", g.path('a').display()));
-    }
+    put_back(&g, 'a');
     assert!(g.conflicts('a').is_empty());
     g.meet("ab");
     assert_eq!(g.conflicts('a')[0].id, number);
@@ -195,6 +205,28 @@ fn who_hears_only_of_the_write_that_came_after_has_no_entry_of_the_conflict() {
     g.meet("abc");
     assert_eq!((journal(&g, 'a').len(), journal(&g, 'b').len()), (1, 1), "who met them");
     assert!(journal(&g, 'c').is_empty(), "never saw the two side by side");
+}
+
+#[test]
+fn a_side_that_ended_before_others_heard_of_it_is_in_one_journal() {
+    let g = met("abc");
+    g.write('a', "UPDATE t SET v = 'a' WHERE id = 1");
+    g.meet("ac");
+    // Only b takes the other's in, as if the engine had died before a could.
+    keep(&g, 'a');
+    later();
+    g.write('b', "UPDATE t SET v = 'b' WHERE id = 1");
+    g.meet("ab");
+    put_back(&g, 'a');
+    g.write('b', "UPDATE t SET v = 'later' WHERE id = 1");
+    g.meet("abc");
+    assert!(g.same("abc", "t").starts_with("1|later|"), "{}", g.same("abc", "t"));
+    let held = ['a', 'b', 'c'].map(|member| journal(&g, member).len());
+    assert_eq!(held, [0, 1, 0]);
+    // There it is whole, and can be put back everywhere.
+    g.settle('b', &g.conflicts('b')[0], Choice::Take(1));
+    g.meet("abc");
+    assert!(g.same("abc", "t").starts_with("1|a|"), "{}", g.same("abc", "t"));
 }
 
 #[test]
