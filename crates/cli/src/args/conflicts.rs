@@ -35,11 +35,11 @@ pub(crate) enum ConflictsCommand {
         #[command(flatten)]
         journal: JournalArgs,
     },
-    /// Forget conflicts that ended, and what runs one way replaced, longer ago than so many days; never what is open
+    /// Forget conflicts superseded, and rows replaced by runs one way, longer ago than so many days; no others
     Forget {
         #[command(flatten)]
         journal: JournalArgs,
-        /// How many days ago; 0 is all that ended
+        /// How many days ago; 0 is all of them
         #[arg(long, value_name = "DAYS")]
         older_than_days: u64,
     },

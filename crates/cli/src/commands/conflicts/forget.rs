@@ -33,7 +33,7 @@ pub(super) async fn forget(args: &JournalArgs, days: u64) -> Result<u8> {
         return Ok(DONE);
     }
     let (conflicts, days) = (count(conflicts, "conflict", "conflicts"), count(days, "day", "days"));
-    output::line(&format!("{}: {conflicts} that ended more than {days} ago forgotten", database.shown));
+    output::line(&format!("{}: forgot {conflicts} superseded more than {days} ago", database.shown));
     if rows > 0 {
         output::line(&format!("  and {} that runs one way replaced or deleted", count(rows, "row", "rows")));
     }

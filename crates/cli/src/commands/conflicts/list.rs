@@ -119,11 +119,10 @@ fn kept(replica: Option<&ReplicaStatus>) -> Option<String> {
     let days = |days: &u64| count(*days, "day", "days");
     let all = replica.kept_days.len() == replica.tables.len();
     if all && replica.kept_days.iter().all(|(_, other)| other == first) {
-        return Some(format!("Conflicts are kept for {} once they ended; open ones for ever.", days(first)));
+        return Some(format!("Conflicts are kept for {} once superseded; all others for ever.", days(first)));
     }
     let each: Vec<String> = replica.kept_days.iter().map(|(table, kept)| format!("{table} {}", days(kept))).collect();
-    let others = if all { "" } else { ", of other tables for ever" };
-    Some(format!("Conflicts are kept once they ended: of {}{others}; open ones for ever.", each.join(", ")))
+    Some(format!("Superseded conflicts are kept: of {}; all others for ever.", each.join(", ")))
 }
 
 /// An aligned table, and how to go on.
@@ -220,11 +219,11 @@ mod tests {
             kept(Some(&ReplicaStatus { tables: tables(&["t", "u"]), kept_days, ..ReplicaStatus::default() }))
         };
         assert_eq!(of(&[]), None);
-        let all = "Conflicts are kept for 90 days once they ended; open ones for ever.";
+        let all = "Conflicts are kept for 90 days once superseded; all others for ever.";
         assert_eq!(of(&[("t", 90), ("u", 90)]).as_deref(), Some(all));
-        let each = "Conflicts are kept once they ended: of t 90 days, u 1 day; open ones for ever.";
+        let each = "Superseded conflicts are kept: of t 90 days, u 1 day; all others for ever.";
         assert_eq!(of(&[("t", 90), ("u", 1)]).as_deref(), Some(each));
-        let one = "Conflicts are kept once they ended: of t 90 days, of other tables for ever; open ones for ever.";
+        let one = "Superseded conflicts are kept: of t 90 days; all others for ever.";
         assert_eq!(of(&[("t", 90)]).as_deref(), Some(one));
     }
 }

@@ -121,7 +121,7 @@ fn lines(wanted: &WantedExchange, plan: &ExchangePlan, shared: &Sharing, refused
     lines.extend(installs(&names, &plan.tables, shared));
     lines.extend(wanted.settings.journal_keep_days.map(|days| {
         let days = count(days, "day", "days");
-        format!("Journals forget conflicts {days} after they ended, and keep open ones for ever.")
+        format!("Journals forget conflicts {days} after they were superseded, and no others.")
     }));
     lines.extend(plan.skipped.iter().map(|(table, why)| styled(FAINT, &format!("skipped {table}: {why}"))));
     lines.push(match &wanted.settings.prefer {

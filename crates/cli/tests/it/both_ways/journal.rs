@@ -67,7 +67,7 @@ fn a_journal_keeps_what_is_over_for_as_long_as_it_is_told() {
     place
         .tidewater("conflicts list sqlite:till.db")
         .exits(0)
-        .says("Conflicts are kept for 90 days once they ended; open");
+        .says("Conflicts are kept for 90 days once superseded; all");
     let before = conflicts(&place, "till.db");
     three_months_pass(&place);
     // Without the setting everything stays.
@@ -89,11 +89,11 @@ fn a_person_makes_room_in_a_journal() {
     three_months_pass(&place);
     let forget = "conflicts forget sqlite:shop.db --older-than-days";
     let none = place.tidewater(&format!("{forget} 92")).exits(0);
-    none.says("shop.db: 0 conflicts that ended more than 92 days ago forgotten").says("5 conflicts stay");
+    none.says("shop.db: forgot 0 conflicts superseded more than 92 days ago").says("5 conflicts stay");
     place
         .tidewater(&format!("{forget} 90"))
         .exits(0)
-        .says("3 conflicts that ended more than 90 days ago")
+        .says("forgot 3 conflicts superseded more than 90 days ago")
         .says("2 conflicts stay");
     assert_eq!((conflicts(&place, "shop.db"), conflicts(&place, "till.db")), ("2".into(), "5".into()));
     let facts = place.tidewater("conflicts forget sqlite:till.db --older-than-days 0 --json").exits(0).json();
