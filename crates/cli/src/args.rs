@@ -5,7 +5,7 @@ mod both_ways;
 mod conflicts;
 
 pub(crate) use both_ways::{BothWaysArgs, PreferArg, RuleArg, SideArg};
-pub(crate) use conflicts::{ConflictsArgs, ConflictsCommand, JournalArgs, ResolveArgs, RestoreArgs};
+pub(crate) use conflicts::{ConflictsArgs, ConflictsCommand, JournalArgs, ListArgs, ResolveArgs, RestoreArgs};
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -101,6 +101,10 @@ pub(crate) struct SyncArgs {
     /// Send at most this many rows a second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "both_ways")]
     pub(crate) rows_per_second_max: Option<u64>,
+    /// Forget what is over in journals of conflicts and of replaced rows after so many days; without it they keep it
+    /// for ever
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "once")]
+    pub(crate) journal_keep_days: Option<u64>,
     /// Print facts as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -46,9 +46,14 @@ pub(crate) fn database(url: &str) -> Result<Database> {
 
 /// A database as a shell takes it.
 pub(crate) fn typed(database: &Database) -> String {
-    let url = format!("sqlite:{}", database.shown);
+    quoted(&format!("sqlite:{}", database.shown))
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:@%+,=".contains(c);
-    if url.chars().all(plain) { url } else { format!("'{}'", url.replace('\'', "'\\''")) }
+    let is_plain = !word.is_empty() && word.chars().all(plain);
+    if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// Two SQLite databases.

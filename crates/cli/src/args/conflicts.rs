@@ -18,22 +18,7 @@ pub(crate) struct ConflictsArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConflictsCommand {
     /// List the conflicts in a database's journal, the latest first
-    List {
-        #[command(flatten)]
-        journal: JournalArgs,
-        /// Only those of this table
-        #[arg(long)]
-        table: Option<String>,
-        /// Only those that wait for a person's choice
-        #[arg(long)]
-        open: bool,
-        /// Only those that this run met, as its summary names it
-        #[arg(long, value_name = "RUN")]
-        run: Option<String>,
-        /// At most so many; 0 is all
-        #[arg(long, value_name = "N", default_value_t = 100)]
-        limit: usize,
-    },
+    List(ListArgs),
     /// Show all sides of a conflict, one beside the other
     Show {
         #[command(flatten)]
@@ -50,6 +35,43 @@ pub(crate) enum ConflictsCommand {
         #[command(flatten)]
         journal: JournalArgs,
     },
+    /// Forget conflicts superseded, and rows replaced by runs one way, longer ago than so many days; no others
+    Forget {
+        #[command(flatten)]
+        journal: JournalArgs,
+        /// How many days ago; 0 is all of them
+        #[arg(long, value_name = "DAYS")]
+        older_than_days: u64,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) journal: JournalArgs,
+    /// Only those of this table
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// Only those that wait for a person's choice
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Only those that this run met, as its summary names it
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Only those whose ID begins so
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// So many on a page; 0 is all
+    #[arg(long, value_name = "N", default_value_t = ListArgs::LIMIT)]
+    pub(crate) limit: usize,
+    /// Which page, the latest conflicts being on the first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) page: u32,
+}
+
+impl ListArgs {
+    /// What a page holds unless somebody says.
+    pub(crate) const LIMIT: usize = 100;
 }
 
 /// A database with a journal.
@@ -100,7 +122,8 @@ pub(crate) struct RestoreArgs {
 impl ConflictsCommand {
     pub(super) fn json(&self) -> bool {
         match self {
-            ConflictsCommand::List { journal, .. }
+            ConflictsCommand::List(ListArgs { journal, .. })
+            | ConflictsCommand::Forget { journal, .. }
             | ConflictsCommand::Show { journal, .. }
             | ConflictsCommand::Resolve(ResolveArgs { journal, .. })
             | ConflictsCommand::Restore(RestoreArgs { journal, .. }) => journal.json,

@@ -21,7 +21,8 @@ pub(super) async fn sync(args: SyncArgs) -> Result<u8> {
         let meaning = "Nor is there the other one. A side that is missing is made from the other. Nothing was changed.";
         return Err(missing(&source, meaning));
     }
-    let wanted = ad_hoc_exchange(source, target, &args.tables, &args.both, run);
+    let mut wanted = ad_hoc_exchange(source, target, &args.tables, &args.both, run);
+    wanted.settings.journal_keep_days = args.journal_keep_days;
     let progress = Arc::new(Progress::new(args.watch, args.json));
     let observer = Named::new(wanted.shown(), progress.clone());
     let report = exchange(&wanted, observer, stop_signal()).await;

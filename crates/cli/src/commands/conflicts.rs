@@ -1,9 +1,10 @@
 //! `tidewater conflicts`: the journal. `list.rs` and `show.rs` say what is in it, `settle.rs` carries out what a
-//! person chooses, `literal.rs` reads values that were typed, `facts.rs` prints entries for programs.
+//! person chooses, `forget.rs` makes room, `literal.rs` reads values that were typed, `facts.rs` prints entries for programs.
 //!
 //! Rows may be printed here, and only here: that is what these commands are for.
 
 mod facts;
+mod forget;
 mod list;
 mod literal;
 mod settle;
@@ -27,14 +28,12 @@ const CANDIDATES: usize = 10;
 /// Carries it out.
 pub(crate) async fn conflicts(args: ConflictsArgs) -> Result<u8> {
     match args.command {
-        ConflictsCommand::List { journal, table, open, run, limit } => {
-            let selection = Selection { table, run, open, id: None, rows_max: limit };
-            list::list(&journal, selection).await
-        }
+        ConflictsCommand::List(args) => list::list(args).await,
         ConflictsCommand::Show { journal, id } => show::show(&journal, &id).await,
         ConflictsCommand::Resolve(args) => settle::resolve(args).await,
         ConflictsCommand::Restore(args) => settle::restore(args).await,
         ConflictsCommand::Export { journal } => export(&journal.url).await,
+        ConflictsCommand::Forget { journal, older_than_days } => forget::forget(&journal, older_than_days).await,
     }
 }
 
@@ -74,6 +73,14 @@ impl Journal {
         }
     }
 
+    /// How many conflicts a selection has, whatever its page.
+    pub(super) async fn count(&mut self, selection: &Selection) -> Result<u64> {
+        match &mut self.replica {
+            Some(replica) => replica.count_conflicts(selection).await,
+            None => Ok(0),
+        }
+    }
+
     /// The replica, to settle something.
     fn replica(&mut self) -> Result<&mut SqliteReplica> {
         let shown = &self.database.shown;
@@ -88,12 +95,10 @@ impl Journal {
     /// The one conflict whose ID begins so.
     async fn one(&mut self, id: &str) -> Result<Entry> {
         self.replica()?;
-        let prefix = id.to_ascii_lowercase();
-        let is_prefix = !prefix.is_empty() && prefix.len() <= 32 && prefix.chars().all(|c| c.is_ascii_hexdigit());
-        if !is_prefix {
+        if !is_beginning(id) {
             return Err(self.no_such(id, "an ID is up to 32 digits of 0-9 and a-f").await);
         }
-        let selection = Selection { id: Some(prefix), rows_max: CANDIDATES + 1, ..Selection::default() };
+        let selection = Selection { id: Some(id.to_owned()), rows_max: CANDIDATES + 1, ..Selection::default() };
         let mut found = self.conflicts(&selection).await?;
         match found.len() {
             0 => Err(self.no_such(id, "no conflict there has an ID that begins so").await),
@@ -116,6 +121,11 @@ impl Journal {
             .meaning(meaning)
             .remedy(format!("List them with: tidewater conflicts list {}", typed(&self.database)))
     }
+}
+
+/// Whether this may be the beginning of an ID.
+fn is_beginning(id: &str) -> bool {
+    (1..=32).contains(&id.len()) && id.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 fn candidates(entries: &[Entry]) -> String {

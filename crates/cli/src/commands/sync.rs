@@ -27,6 +27,7 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         existing: args.existing.into(),
         protect: args.protect,
         rows_per_second_max: args.rows_per_second_max,
+        journal_keep_days: args.journal_keep_days,
         run,
         ..Settings::default()
     };

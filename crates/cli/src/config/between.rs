@@ -36,6 +36,7 @@ const SYNC: Shape = Shape {
         "prefer",
         "conflicts",
         "delete_against_update",
+        "journal_keep_days",
         "table",
         // Understood, so that they are refused with the reason.
         "from",
@@ -115,6 +116,7 @@ pub(super) fn read(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, proble
         prefer: fields.text("prefer").and_then(|word| prefer(word, &members, problems)),
         policy,
         latency: syncs::latency(&fields, problems),
+        journal_keep_days: fields.number("journal_keep_days"),
         between: members,
     })
 }

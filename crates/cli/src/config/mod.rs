@@ -111,6 +111,8 @@ pub(crate) struct OneWay {
     pub(crate) rows_per_second_max: Option<u64>,
     /// The target's triggers that run although apply switches the others off.
     pub(crate) run_triggers: Vec<String>,
+    /// For how many days journals keep what is over; for ever without it.
+    pub(crate) journal_keep_days: Option<u64>,
     scopes: BTreeMap<String, Scope>,
 }
 
@@ -143,6 +145,8 @@ pub(crate) struct BothWays {
     pub(crate) parts: BTreeMap<usize, BTreeMap<String, TableScope>>,
     /// How soon changes travel.
     pub(crate) latency: Latency,
+    /// For how many days journals keep what is over; for ever without it.
+    pub(crate) journal_keep_days: Option<u64>,
 }
 
 impl OneWay {

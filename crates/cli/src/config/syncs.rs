@@ -24,6 +24,7 @@ const SYNC: Shape = Shape {
         "local_writes",
         "limit",
         "run_triggers",
+        "journal_keep_days",
         "table",
         "between",
         // Understood, so that they are refused with the reason.
@@ -87,6 +88,7 @@ fn one_way(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, problems: &Pro
         latency: latency(&fields, problems),
         rows_per_second_max: limit.and_then(|limit| limit.number("rows_per_second_max")),
         run_triggers: fields.words("run_triggers").unwrap_or_default().iter().map(|w| w.text.to_owned()).collect(),
+        journal_keep_days: fields.number("journal_keep_days"),
     })
 }
 

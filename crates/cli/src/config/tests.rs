@@ -305,6 +305,8 @@ fn values_of_the_wrong_kind_are_refused() {
         ("existing = true", "8:12", "expected text, found true or false"),
         ("local_writes = \"no\"", "8:16", "expected \"allow\" or \"refuse\", found \"no\""),
         ("limit = { rows_per_second_max = 0 }", "8:33", "at least 1"),
+        ("journal_keep_days = -1", "8:21", "`journal_keep_days` is at least 1"),
+        ("journal_keep = 5", "8:1", "unknown key `journal_keep`; did you mean `journal_keep_days`?"),
         ("limit = { rows_per_second_max = 1.5 }", "8:33", "found a number with a point"),
         ("limit = 5", "8:9", "`limit`: expected a table, found a whole number"),
         ("limit = { rows_per_second_max = 99999999999999999999 }", "8:33", "64 bits"),

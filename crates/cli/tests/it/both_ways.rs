@@ -3,6 +3,7 @@
 
 mod between;
 mod conflicts;
+mod journal;
 mod parts;
 
 use crate::given::{Outcome, Place, SHOP, an_empty_place, given, numbered};
@@ -139,10 +140,24 @@ fn a_plan_says_what_there_is_and_touches_nothing() {
         .says("products")
         .says("to create")
         .says("prefer:till.db")
-        .says("Would create till.db");
+        .says("Would create till.db")
+        .says("Would install in each: ");
     let facts = place.tidewater("plan sqlite:shop.db sqlite:till.db --both-ways --json").exits(0).json();
     assert_eq!(facts["members"][1]["missing"], true, "{facts}");
     assert_eq!((place.files(), place.bytes("shop.db")), (vec!["shop.db".to_owned()], before));
+}
+
+#[test]
+fn a_plan_knows_what_is_installed_already() {
+    let place = two_in_step(SHOP);
+    let plan = "plan sqlite:shop.db sqlite:till.db --both-ways";
+    place.tidewater(plan).exits(0).says("Installed already in each: ").never_says("Would install");
+    for database in ["shop.db", "till.db"] {
+        place.sql(database, "CREATE TABLE later(id INTEGER PRIMARY KEY, v);");
+    }
+    place.tidewater(plan).exits(0).says("Would install in shop.db, for later too: ").never_says("already");
+    let third = place.tidewater("plan sqlite:shop.db sqlite:third.db --both-ways").exits(0);
+    third.says("Would install in third.db: ").says("Would install in shop.db, for later too: ");
 }
 
 #[test]

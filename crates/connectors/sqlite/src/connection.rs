@@ -189,6 +189,13 @@ impl Open {
         error::of(&error, &self.database.shown)
     }
 
+    /// So many days ago, in milliseconds since 1970 UTC.
+    pub(crate) fn days_ago_ms(&self, days: u64) -> i64 {
+        const DAY_MS: i64 = 24 * 3600 * 1000;
+        let days = i64::try_from(days).unwrap_or(i64::MAX);
+        self.env.clock.now_ms().saturating_sub(days.saturating_mul(DAY_MS))
+    }
+
     /// Runs `work` in a read transaction: one snapshot, short.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.transaction("BEGIN", |c| work(c).map(Some))?.ok_or_else(nothing_kept)

@@ -21,6 +21,9 @@ pub(crate) fn prepare(state: &mut State, mappings: Arc<[Mapping]>, tables: &[Tab
     let sqlite = |e| open.explain(e);
     if create {
         write_ahead_if_new(open)?;
+        if let Some(days) = state.writer.as_ref().and_then(|writer| writer.journal_keep_days) {
+            crate::undo::forget(open, days)?;
+        }
     }
     let fit = |c: &Connection| fit(c, state.writer.as_ref(), &mappings, tables, create).map_err(sqlite);
     let make = |c: &Connection| {

@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS _tidewater_heard(
 CREATE TABLE IF NOT EXISTS _tidewater_shared(
   tab INTEGER PRIMARY KEY, name TEXT NOT NULL, columns BLOB NOT NULL, rules BLOB NOT NULL,
   rules_before TEXT NOT NULL, reshow INTEGER NOT NULL, phase TEXT NOT NULL, through BLOB, digest BLOB NOT NULL, columns_before BLOB,
-  part BLOB, lacking INTEGER NOT NULL DEFAULT 0);
+  keep_days INTEGER, part BLOB, lacking INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS _tidewater_sent(
   leaf INTEGER NOT NULL, tab INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (leaf, tab, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tidewater_version(
@@ -73,7 +73,8 @@ CREATE TABLE IF NOT EXISTS _tidewater_conflict(
   id BLOB PRIMARY KEY, tab INTEGER NOT NULL, key BLOB NOT NULL, kind TEXT NOT NULL, rule TEXT NOT NULL,
   open INTEGER NOT NULL, state BLOB NOT NULL, shown BLOB, at INTEGER NOT NULL, ended INTEGER,
   run TEXT NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS _tidewater_conflict_row ON _tidewater_conflict(tab, key);";
+CREATE INDEX IF NOT EXISTS _tidewater_conflict_row ON _tidewater_conflict(tab, key);
+CREATE INDEX IF NOT EXISTS _tidewater_conflict_ended ON _tidewater_conflict(tab, ended) WHERE ended IS NOT NULL;";
 
 /// The tables of the source's part, in the order in which they can be dropped.
 pub(crate) const SOURCE_TABLES: [&str; 4] =
@@ -155,6 +156,7 @@ pub(crate) fn make_replica(connection: &Connection, identity: &str) -> rusqlite:
     connection.execute_batch(REPLICA)?;
     for (table, column, declared) in [
         ("_tidewater_log", "at", "REAL"),
+        ("_tidewater_shared", "keep_days", "INTEGER"),
         ("_tidewater_shared", "part", "BLOB"),
         ("_tidewater_shared", "lacking", "INTEGER NOT NULL DEFAULT 0"),
     ] {

@@ -39,6 +39,8 @@ pub struct ReplicaStatus {
     pub conflicts_open: u64,
     /// Conflicts in its journal, all told.
     pub conflicts: u64,
+    /// Tables whose conflicts the journal keeps for so many days once they ended; those of the others for ever.
+    pub kept_days: Vec<(String, u64)>,
     /// Rows that stand aside because another has a unique value of theirs.
     pub parked: u64,
 }
@@ -243,6 +245,10 @@ fn replica(c: &Connection) -> rusqlite::Result<Option<ReplicaStatus>> {
         };
         status.peers.push(PeerStatus { endpoint, waiting, heard_at: Some(heard_at) });
     }
+    status.kept_days = c
+        .prepare("SELECT name, keep_days FROM _tidewater_shared WHERE keep_days IS NOT NULL ORDER BY name")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
     let rules: Vec<(String, Vec<u8>)> = c
         .prepare("SELECT name, rules FROM _tidewater_shared ORDER BY name")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?

@@ -68,6 +68,11 @@ impl SqliteTarget {
         let run = run.to_owned();
         self.worker.call(move |s| crate::undo::restore(&s.open, &run)).await
     }
+
+    /// Forgets what runs replaced or deleted that ended more than so many days ago. Says how many rows.
+    pub async fn forget(&mut self, older_than_days: u64) -> Result<u64> {
+        self.worker.call(move |s| crate::undo::forget(&s.open, older_than_days)).await
+    }
 }
 
 crate::scan::scan_on_its_thread!(SqliteTarget);

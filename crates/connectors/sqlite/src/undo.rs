@@ -43,6 +43,38 @@ pub(crate) fn enter(
     Ok(())
 }
 
+/// Entries forgotten in one transaction: each holds a row.
+const FORGOTTEN_MAX: i64 = 500;
+
+/// Forgets the runs that entered their last row more than so many days ago, each in short transactions. Says how many
+/// rows. Of a run that is being forgotten, what is still there can be put back.
+pub(crate) fn forget(open: &Open, days: u64) -> Result<u64> {
+    let sqlite = |e| open.explain(e);
+    let before_ms = open.days_ago_ms(days);
+    let runs: Vec<(String, i64, i64)> = open.read(|c| {
+        if !meta::has_table(c, "_tidewater_journal").map_err(sqlite)? {
+            return Ok(vec![]);
+        }
+        c.prepare(
+            "SELECT r.run, r.first, r.last FROM (SELECT run, min(id) AS first, max(id) AS last FROM _tidewater_journal \
+             GROUP BY run) r JOIN _tidewater_journal j ON j.id = r.last WHERE strftime('%s', j.at) * 1000 < ?1",
+        )
+        .and_then(|mut s| s.query_map([before_ms], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect())
+        .map_err(sqlite)
+    })?;
+    let mut rows = 0;
+    for (run, first, last) in runs {
+        let mut from = first;
+        while from <= last {
+            let through = from.saturating_add(FORGOTTEN_MAX - 1);
+            let sql = "DELETE FROM _tidewater_journal WHERE id BETWEEN ?1 AND ?2 AND run = ?3";
+            rows += open.write(|c| c.execute(sql, (from, through, &run)).map_err(sqlite))? as u64;
+            from = through.saturating_add(1);
+        }
+    }
+    Ok(rows)
+}
+
 /// Puts back, newest first, what a run replaced or deleted, and takes it out of the journal. One transaction.
 pub(crate) fn restore(open: &Open, run: &str) -> Result<u64> {
     let sqlite = |e| open.explain(e);

@@ -64,6 +64,8 @@ pub struct Writer {
     pub protect: Option<bool>,
     /// The user's triggers that do run when the engine writes.
     pub run_triggers: Vec<String>,
+    /// For how many days the journal keeps what a run replaced or deleted; `None` is for ever.
+    pub journal_keep_days: Option<u64>,
 }
 
 /// What a target knows about one link.

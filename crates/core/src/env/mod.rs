@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Time.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// Wall clock: milliseconds since 1970 UTC. May jump; ranks and shows, never decides.
+    /// Wall clock: milliseconds since 1970 UTC. May jump; ranks, shows, and says what is old, never what is right.
     fn now_ms(&self) -> i64;
     /// Time since some fixed moment; never goes back.
     fn monotonic(&self) -> Duration;

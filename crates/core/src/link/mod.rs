@@ -110,6 +110,9 @@ pub struct Settings {
     pub run_triggers: Vec<String>,
     /// At most this many rows a second.
     pub rows_per_second_max: Option<u64>,
+    /// For how many days the target's journal keeps what a run replaced or deleted, looked at as a run begins; `None`
+    /// is for ever.
+    pub journal_keep_days: Option<u64>,
     /// How long one wait for changes lasts; a stop is noticed after it at the latest.
     pub wait: Duration,
     /// How long the link rests between rounds; zero follows at once.
@@ -129,6 +132,7 @@ impl Default for Settings {
             protect: false,
             run_triggers: vec![],
             rows_per_second_max: None,
+            journal_keep_days: None,
             wait: Duration::from_millis(500),
             every: Duration::ZERO,
             patient: false,
@@ -208,16 +212,10 @@ impl Link {
     }
 
     async fn pause_after(&mut self, error: Error, backoff: &mut Backoff) -> Result<()> {
-        // What was never there is a mistake in the command, not something that passes; unless the link is patient.
-        let never_there = error.code == code::MISSING && !self.opened && !self.settings.patient;
-        let retried = matches!(error.kind, Kind::Unavailable | Kind::Lost) && !never_there;
-        let watching = self.settings.run == Run::Watch;
-        if !retried || (!watching && backoff.failures() + 1 >= Backoff::TRIES_MAX) {
-            return Err(error);
-        }
-        tracing::info!(code = %error.code, what = %error.what, "trying again");
+        let awaited = self.opened || self.settings.patient;
+        let wait = backoff.after(&error, awaited, self.settings.run == Run::Watch, &self.env);
+        let Some(wait) = wait else { return Err(error) };
         self.tell(&State::Waiting(error.to_string()));
-        let wait = backoff.next(&self.env);
         rest(&self.env, &mut self.stop, wait).await;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! How long to wait before trying again. The only retries are here.
 
 use crate::env::Env;
+use crate::error::{Error, Kind, code};
 use std::time::Duration;
 
 /// Doubling waits with jitter, from [`Backoff::FIRST`] to [`Backoff::LONGEST`].
@@ -22,13 +23,19 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// Failures since the last success.
-    pub fn failures(&self) -> u32 {
-        self.failures
+    /// How long to wait after a failure; `None` where that is the end: it does not pass by itself, or it came too often
+    /// in a row to somebody who is not `watching`. What is missing passes only where it was there once, or is `awaited`.
+    pub fn after(&mut self, error: &Error, awaited: bool, watching: bool, env: &Env) -> Option<Duration> {
+        let passes = matches!(error.kind, Kind::Unavailable | Kind::Lost) && (awaited || error.code != code::MISSING);
+        if !passes || (!watching && self.failures + 1 >= Self::TRIES_MAX) {
+            return None;
+        }
+        tracing::info!(code = %error.code, what = %error.what, "trying again");
+        Some(self.next(env))
     }
 
     /// The next wait: between half and the whole of the doubled time, so that many links do not come back at once.
-    pub fn next(&mut self, env: &Env) -> Duration {
+    fn next(&mut self, env: &Env) -> Duration {
         let doubled = Self::FIRST.saturating_mul(1 << self.failures.min(16)).min(Self::LONGEST);
         self.failures += 1;
         let half = doubled / 2;
@@ -51,5 +58,20 @@ mod tests {
         assert!(waits[11] >= Backoff::LONGEST / 2);
         backoff.reset();
         assert!(backoff.next(&env) <= Backoff::FIRST);
+    }
+
+    #[test]
+    fn who_watches_waits_for_ever_and_nobody_for_what_does_not_pass() {
+        let env = Env::seeded(7);
+        let after = |backoff: &mut Backoff, kind, code, awaited, watching| {
+            backoff.after(&Error::new(kind, code, "it failed"), awaited, watching, &env).is_some()
+        };
+        let mut backoff = Backoff::default();
+        let tries = (0..10).map(|_| after(&mut backoff, Kind::Unavailable, code::BUSY, false, false));
+        assert_eq!(tries.filter(|again| *again).count(), 3, "four tries");
+        assert!(after(&mut backoff, Kind::Lost, code::POSITION_LOST, false, true));
+        assert!(!after(&mut backoff, Kind::Conflict, code::HALTED, true, true));
+        assert!(!after(&mut backoff, Kind::Unavailable, code::MISSING, false, true), "it was never there");
+        assert!(after(&mut backoff, Kind::Unavailable, code::MISSING, true, true));
     }
 }

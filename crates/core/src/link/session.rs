@@ -85,6 +85,7 @@ impl<'a> Session<'a> {
             existing: link.settings.existing,
             protect: (link.settings.run != Run::Once).then_some(link.settings.protect),
             run_triggers: link.settings.run_triggers.clone(),
+            journal_keep_days: link.settings.journal_keep_days,
         };
         let reader = Reader {
             link: id.clone(),

@@ -10,7 +10,7 @@ pub struct Entry {
     pub id: [u8; 16],
     /// The table.
     pub table: String,
-    /// The table's columns, in the order of the rows here.
+    /// The table's columns, in the order of the rows here: for people that of the table.
     pub columns: Vec<String>,
     /// The row's key.
     pub key: Key,
@@ -60,7 +60,9 @@ pub struct Selection {
     pub run: Option<String>,
     /// Only those that wait for a person.
     pub open: bool,
-    /// At most so many, the latest first; 0 is all.
+    /// Not the first so many, the latest first.
+    pub skip: usize,
+    /// At most so many; 0 is all.
     pub rows_max: usize,
 }
 

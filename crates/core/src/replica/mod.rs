@@ -30,6 +30,8 @@ pub struct Shared {
     pub view: View,
     /// Its rules.
     pub policy: Policy,
+    /// For how many days the journal keeps conflicts that ended; `None` is for ever. A replica's own affair.
+    pub journal_keep_days: Option<u64>,
     /// What this replica holds of it; `None` is all. Rows in versions have all columns, those not held absent.
     pub part: Option<Part>,
 }
@@ -234,6 +236,10 @@ pub trait Replica: Scan {
 
     /// Everything that `peer` said it had was taken in, and its peers' before: it and they are met.
     async fn met(&mut self, peer: &Introduction) -> Result<()>;
+
+    /// Forgets some of the conflicts that ended longer ago than the journal keeps those of their tables, in one short
+    /// transaction; never one that has not ended. Says whether there may be more.
+    async fn forget(&mut self) -> Result<bool>;
 
     /// Takes out everything that `join` put there but the rows; says what.
     async fn leave(&mut self) -> Result<Vec<String>>;

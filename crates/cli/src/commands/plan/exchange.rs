@@ -22,25 +22,66 @@ pub(super) async fn plan(wanted: &WantedExchange, json: bool, stop: &watch::Rece
     let plan = exchange.plan().await;
     progress.clear();
     let plan = plan?;
-    let refused = plan.tables.iter().any(|table| !table.unfit.is_empty() || would_refuse(wanted, table));
+    let shared = Sharing::of(wanted);
+    let refused = plan.tables.iter().any(|table| !table.unfit.is_empty() || would_refuse(wanted, table, &shared));
     if json {
         output::line(&facts(wanted, &plan, refused).to_string());
     } else {
-        lines(wanted, &plan, refused).iter().for_each(|line| output::line(line));
+        lines(wanted, &plan, &shared, refused).iter().for_each(|line| output::line(line));
     }
     Ok(if refused { ATTENTION } else { DONE })
 }
 
 /// Whether a run would refuse because of this table: it meets for the first time, and nobody said whose rows count.
-fn would_refuse(wanted: &WantedExchange, table: &PlannedShare) -> bool {
+fn would_refuse(wanted: &WantedExchange, table: &PlannedShare, shared: &Sharing) -> bool {
     let differs = |at: usize| table.counts.iter().any(|(other, counts)| *other == at && counts.differ > 0);
-    let shares = |at: usize| {
-        let status = Status::of(&wanted.members[at].database, &Env::real()).ok();
-        let replica = status.and_then(|status| status.replica);
-        replica.is_some_and(|replica| replica.tables.iter().any(|(name, _)| name.eq_ignore_ascii_case(&table.name)))
-    };
+    let shares = |at: usize| shared.has(at, &table.name);
     let hub = hub(wanted, table).unwrap_or(0);
     wanted.settings.prefer.is_none() && (0..wanted.members.len()).any(|at| differs(at) && !(shares(hub) && shares(at)))
+}
+
+/// By member: the tables that it shares both ways already.
+struct Sharing(Vec<Vec<String>>);
+
+impl Sharing {
+    fn of(wanted: &WantedExchange) -> Self {
+        let tables = |member: &SqliteMember| {
+            let status = Status::of(&member.database, &Env::real()).ok();
+            let tables = status.and_then(|status| status.replica).map(|replica| replica.tables).unwrap_or_default();
+            tables.into_iter().map(|(table, _)| table).collect()
+        };
+        Self(wanted.members.iter().map(tables).collect())
+    }
+
+    fn has(&self, member: usize, table: &str) -> bool {
+        self.0[member].iter().any(|known| known.eq_ignore_ascii_case(table))
+    }
+}
+
+/// What would be put where, and where it is already.
+fn installs(names: &[&str], tables: &[PlannedShare], shared: &Sharing) -> Vec<String> {
+    const WHAT: &str = "a change log and 4 to 6 triggers on each table, versions of its rows, and a journal of \
+                        conflicts (_tidewater_…)";
+    let mut lines = Vec::new();
+    let (mut new, mut old) = (Vec::new(), Vec::new());
+    for (at, name) in names.iter().enumerate() {
+        let missing: Vec<&str> =
+            tables.iter().map(|table| table.name.as_str()).filter(|table| !shared.has(at, table)).collect();
+        match missing.len() {
+            0 => old.push(*name),
+            n if n == tables.len() => new.push(*name),
+            _ => lines.push(format!("Would install in {name}, for {} too: {WHAT}.", missing.join(", "))),
+        }
+    }
+    if !new.is_empty() {
+        let place = if new.len() == names.len() { "each".to_owned() } else { new.join(", ") };
+        lines.insert(0, format!("Would install in {place}: {WHAT}."));
+    }
+    if !old.is_empty() {
+        let place = if old.len() == names.len() { "each".to_owned() } else { old.join(", ") };
+        lines.push(format!("Installed already in {place}: {WHAT}."));
+    }
+    lines
 }
 
 /// The member that the others are compared with: the first that is there and holds everything.
@@ -64,7 +105,7 @@ fn parts<'a>(wanted: &'a WantedExchange, names: &'a [&str]) -> impl Iterator<Ite
     })
 }
 
-fn lines(wanted: &WantedExchange, plan: &ExchangePlan, refused: bool) -> Vec<String> {
+fn lines(wanted: &WantedExchange, plan: &ExchangePlan, shared: &Sharing, refused: bool) -> Vec<String> {
     let names: Vec<&str> = wanted.members.iter().map(|member| member.database.shown.as_str()).collect();
     let mut lines = vec![styled(STRONG, &wanted.shown())];
     let header: Vec<&str> = ["table", "key"].into_iter().chain(names.iter().copied()).chain(["rules"]).collect();
@@ -99,11 +140,11 @@ fn lines(wanted: &WantedExchange, plan: &ExchangePlan, refused: bool) -> Vec<Str
             None => {}
         }
     }
-    lines.push(
-        "Would install in each: a change log and 4 to 6 triggers on each table, versions of its rows, and a journal of \
-         conflicts (_tidewater_…)."
-            .to_owned(),
-    );
+    lines.extend(installs(&names, &plan.tables, shared));
+    lines.extend(wanted.settings.journal_keep_days.map(|days| {
+        let days = count(days, "day", "days");
+        format!("Journals forget conflicts {days} after they were superseded, and no others.")
+    }));
     lines.extend(plan.skipped.iter().map(|(table, why)| styled(FAINT, &format!("skipped {table}: {why}"))));
     lines.push(match &wanted.settings.prefer {
         Some(Prefer::Member(at)) => {

@@ -72,6 +72,10 @@ fn rules_of_the_sync_hold_for_tables_that_say_nothing_else() {
         assert_eq!((&own.row, own.delete_update, own.columns.len()), (&rule, DeleteUpdate::Delete, 1));
     }
     assert_eq!(both_ways("").policy, Policy::default());
+    assert_eq!(
+        (both_ways("").journal_keep_days, both_ways("journal_keep_days = 90").journal_keep_days),
+        (None, Some(90))
+    );
     assert_eq!(both_ways("prefer = \"b\"").prefer, Some(Prefer::Member(1)));
     assert_eq!(both_ways("strategy = \"trigger\"").prefer, None);
 }
@@ -105,6 +109,9 @@ fn wrong_values_are_shown_where_they_stand() {
         ("run_triggers = [\"x\"]", "7:1", "`run_triggers` does not go with `between`"),
         ("from = \"a\"\nto = \"b\"", "7:1", "`from` does not go with `between`"),
         ("limit = { rows_per_second_max = 5 }", "7:1", "`limit` does not go with `between`"),
+        ("journal_keep_day = 90", "7:1", "unknown key `journal_keep_day`; did you mean `journal_keep_days`?"),
+        ("journal_keep_days = 0", "7:21", "`journal_keep_days` is at least 1; for no limit leave it out"),
+        ("journal_keep_days = \"90d\"", "7:21", "`journal_keep_days`: expected a whole number, found text"),
         ("conflict = \"merge\"", "7:1", "unknown key `conflict`; did you mean `conflicts`?"),
         ("tables = [\"x\"]\n[sync.s.table.t]", "8:15", "`tables` does not select the table `t`"),
     ] {

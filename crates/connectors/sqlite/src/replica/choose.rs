@@ -2,31 +2,63 @@
 
 use super::ledger::Ledger;
 use super::show::Here;
-use super::{Member, READER, key, seal};
+use super::{Member, READER, SharedTable, key, seal};
 use crate::capture;
 use crate::connection::Open;
 use crate::meta;
+use crate::schema;
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidewater_core::change::{Row, Value};
+use tidewater_core::change::{Column, Row, Value};
 use tidewater_core::merge::{Kind as Collided, Shown, Stamp, State, Write};
 use tidewater_core::replica::{Choice, Entry, Membership, Merged, Part, Selection, Shared, Side};
 use tidewater_core::{Error, Kind, Result, code};
 
 impl super::State {
-    /// The conflicts in the journal.
+    /// The conflicts in the journal, with the columns as the tables have them.
     pub(super) fn conflicts(&mut self, selection: &Selection) -> Result<Vec<Entry>> {
+        let open = &self.open;
+        let found = self.looking(|c, member| {
+            let mut orders: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
+            let mut entries = member.entries(open, c, selection)?;
+            for entry in &mut entries {
+                if !orders.contains_key(&entry.table) {
+                    let details = schema::details(c, &entry.table).map_err(|e| open.explain(e))?;
+                    let declared = details.map(|details| details.table.columns).unwrap_or_default();
+                    let place = |Column { name, .. }: Column| {
+                        let at = entry.columns.iter().position(|known| known.eq_ignore_ascii_case(&name))?;
+                        Some((at, name))
+                    };
+                    orders.insert(entry.table.clone(), declared.into_iter().filter_map(place).collect());
+                }
+                arrange_columns(entry, &orders[&entry.table]);
+            }
+            Ok(entries)
+        });
+        found.map(Option::unwrap_or_default)
+    }
+
+    /// How many conflicts a selection has.
+    pub(super) fn count_conflicts(&mut self, selection: &Selection) -> Result<u64> {
+        let open = &self.open;
+        let count = self.looking(|c, member| member.count_entries(c, selection).map_err(|e| open.explain(e)));
+        count.map(Option::unwrap_or_default)
+    }
+
+    /// Looks at what it has as a member, in one read, without taking part. `None` where it never did.
+    fn looking<T>(&self, look: impl FnOnce(&Connection, &Member) -> Result<T>) -> Result<Option<T>> {
         let open = &self.open;
         open.read(|c| {
             let sqlite = |e| open.explain(e);
             if !meta::has_table(c, "_tidewater_replica").map_err(sqlite)? {
-                return Ok(vec![]);
+                return Ok(None);
             }
-            let Some(ledger) = Ledger::load(c).map_err(sqlite)? else { return Ok(vec![]) };
+            let Some(ledger) = Ledger::load(c).map_err(sqlite)? else { return Ok(None) };
             let following = capture::Following::nowhere(READER);
             let nobody = Membership { endpoint: String::new(), tables: Arc::new([]) };
             let member = Member::new(ledger, following, self.tables(c)?, &nobody)?;
-            member.entries(open, c, selection)
+            look(c, &member).map(Some)
         })
     }
 
@@ -56,11 +88,11 @@ impl super::State {
             let Some(ledger) = ledger else { return Err(unknown(&open.database.shown)) };
             Ok((ledger.endpoint().to_owned(), self.tables(c)?))
         })?;
-        let shared = tables.into_iter().map(|table| {
+        let shared = |table: SharedTable| {
             let part = table.part.clone().map(|columns| Part { columns, filter: None });
-            Shared { view: table.whole_view(), policy: table.policy, part }
-        });
-        let membership = Membership { endpoint, tables: shared.collect() };
+            Shared { view: table.whole_view(), policy: table.policy, journal_keep_days: table.keep_days, part }
+        };
+        let membership = Membership { endpoint, tables: tables.into_iter().map(shared).collect() };
         let joined = self.join(&membership, &[])?;
         for table in joined.unadopted {
             while !self.adopt(table, super::join::ADOPTED_MAX)?.done {}
@@ -145,6 +177,18 @@ impl Member {
         }
         Ok(())
     }
+}
+
+/// Puts an entry's columns into this order, with these names: versions have them by name in small letters.
+fn arrange_columns(entry: &mut Entry, order: &[(usize, String)]) {
+    if order.len() != entry.columns.len() {
+        return;
+    }
+    let (places, names): (Vec<usize>, Vec<String>) = order.iter().cloned().unzip();
+    entry.columns = names;
+    entry.collided = (0..places.len()).filter(|at| entry.collided.contains(&places[*at])).collect();
+    let contents = entry.sides.iter_mut().map(|side| &mut side.content).chain([&mut entry.shown]);
+    contents.flatten().for_each(|row| *row = row.pick(&places));
 }
 
 /// The row that a choice makes; `None` for a delete.

@@ -8,7 +8,7 @@ use crate::capture::{self, At};
 use crate::meta;
 use crate::own_ddl;
 use crate::schema;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use std::sync::Arc;
 use tidewater_core::capture::{Reader, Resumed};
 use tidewater_core::change::{Deletes, Identity, Mapping, Row, Value, View, ViewColumn};
@@ -43,6 +43,31 @@ pub(crate) fn rule_word(bytes: &[u8]) -> String {
     unpacked(bytes).ok().and_then(|words| words.into_iter().next()).unwrap_or_default()
 }
 
+/// A table as it is noted among those shared.
+struct Noted {
+    tab: i64,
+    name: String,
+    columns: Vec<u8>,
+    rules: Vec<u8>,
+    keep_days: Option<u64>,
+    part: Option<Vec<u8>>,
+    lacking: bool,
+}
+
+impl Noted {
+    fn read(row: &SqlRow<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            tab: row.get(0)?,
+            name: row.get(1)?,
+            columns: row.get(2)?,
+            rules: row.get(3)?,
+            keep_days: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+            part: row.get(5)?,
+            lacking: row.get(6)?,
+        })
+    }
+}
+
 /// Rows adopted in one transaction, where nobody asks for a number.
 pub(super) const ADOPTED_MAX: usize = 5_000;
 
@@ -61,29 +86,6 @@ fn node(env: &tidewater_core::env::Env) -> Node {
         half.copy_from_slice(&env.random.bits().to_le_bytes());
     }
     Node(bytes)
-}
-
-/// A shared table as it is written down.
-struct Stored {
-    tab: i64,
-    name: String,
-    columns: Vec<u8>,
-    rules: Vec<u8>,
-    part: Option<Vec<u8>>,
-    lacking: bool,
-}
-
-impl Stored {
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            tab: row.get(0)?,
-            name: row.get(1)?,
-            columns: row.get(2)?,
-            rules: row.get(3)?,
-            part: row.get(4)?,
-            lacking: row.get(5)?,
-        })
-    }
 }
 
 impl State {
@@ -228,6 +230,7 @@ impl State {
             let columns: Vec<String> = shared.view.columns.iter().map(|c| c.name.to_ascii_lowercase()).collect();
             let part = shared.part.as_ref().map(|part| leaves::packed_part(part, &columns));
             let rules = packed(&shared.policy.words());
+            let keep_days = shared.journal_keep_days.map(|days| i64::try_from(days).unwrap_or(i64::MAX));
             let there: Option<(Vec<u8>, Vec<u8>, String)> = c
                 .query_row("SELECT columns, rules, rules_before FROM _tidewater_shared WHERE tab = ?1", [tab], |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -236,14 +239,15 @@ impl State {
                 .map_err(sqlite)?;
             let Some((columns_before, rules_before, history)) = there else {
                 c.execute(
-                    "INSERT INTO _tidewater_shared(tab, name, columns, rules, rules_before, reshow, phase, digest, part) \
-                     VALUES (?1, ?2, ?3, ?4, '', 0, ?5, zeroblob(16), ?6)",
-                    (tab, name, packed(&columns), rules, Phase::Adopting.word(), part),
+                    "INSERT INTO _tidewater_shared(tab, name, columns, rules, rules_before, reshow, phase, digest, \
+                     keep_days, part) VALUES (?1, ?2, ?3, ?4, '', 0, ?5, zeroblob(16), ?6, ?7)",
+                    (tab, name, packed(&columns), rules, Phase::Adopting.word(), keep_days, part),
                 )
                 .map_err(sqlite)?;
                 continue;
             };
-            c.execute("UPDATE _tidewater_shared SET part = ?2 WHERE tab = ?1", (tab, part)).map_err(sqlite)?;
+            c.execute("UPDATE _tidewater_shared SET keep_days = ?2, part = ?3 WHERE tab = ?1", (tab, keep_days, part))
+                .map_err(sqlite)?;
             if columns_before != packed(&columns) {
                 let before = unpacked(&columns_before)?;
                 if before.iter().any(|column| !columns.contains(column)) {
@@ -277,13 +281,13 @@ impl State {
         let sqlite = |e| self.open.explain(e);
         // What was made before there were parts holds everything.
         let parted = meta::has_column(c, "_tidewater_shared", "part").map_err(sqlite)?;
-        let parted = if parted { "part, lacking" } else { "NULL, 0" };
-        let rows: Vec<Stored> = c
+        let parted = if parted { "keep_days, part, lacking" } else { "NULL, NULL, 0" };
+        let rows: Vec<Noted> = c
             .prepare(&format!("SELECT tab, name, columns, rules, {parted} FROM _tidewater_shared ORDER BY tab"))
-            .and_then(|mut s| s.query_map([], Stored::read)?.collect())
+            .and_then(|mut s| s.query_map([], Noted::read)?.collect())
             .map_err(sqlite)?;
         let mut tables = Vec::new();
-        for Stored { tab, name, columns, rules, part, lacking } in rows {
+        for Noted { tab, name, columns, rules, keep_days, part, lacking } in rows {
             // A table that was dropped is shared no more; its versions stay until it comes back.
             let Some(details) = schema::details(c, &name).map_err(sqlite)? else { continue };
             let names = unpacked(&columns)?;
@@ -324,6 +328,7 @@ impl State {
                 part,
                 defaults,
                 policy,
+                keep_days,
                 rules,
                 writer,
                 rivals,

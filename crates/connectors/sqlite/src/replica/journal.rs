@@ -1,6 +1,6 @@
 //! The journal of conflicts: what collided, with all sides, as long as somebody may ask.
 
-use super::{Member, key, seal};
+use super::{Member, SharedTable, key, seal};
 use crate::connection::Open;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use tidewater_core::Result;
@@ -155,28 +155,39 @@ impl Member {
 
     /// The conflicts that are asked for, the latest first.
     pub(super) fn entries(&self, open: &Open, c: &Connection, selection: &Selection) -> Result<Vec<Entry>> {
-        let tab = match &selection.table {
-            None => None,
-            Some(name) => {
-                let of = self.tables.iter().find(|of| of.view.table.eq_ignore_ascii_case(name));
-                let Some(of) = of else { return Ok(vec![]) };
-                Some(of.tab)
-            }
-        };
         let most = i64::try_from(selection.rows_max).ok().filter(|most| *most > 0).unwrap_or(-1);
+        let skip = i64::try_from(selection.skip).unwrap_or(i64::MAX);
         let sql = format!(
-            "SELECT {COLUMNS} FROM _tidewater_conflict WHERE (?1 IS NULL OR tab = ?1) \
-             AND (?2 IS NULL OR lower(hex(id)) GLOB lower(?2) || '*') AND (?3 IS NULL OR run = ?3) \
-             AND (NOT ?4 OR (open AND ended IS NULL)) ORDER BY at DESC, id LIMIT ?5"
+            "SELECT {COLUMNS} FROM _tidewater_conflict WHERE {} ORDER BY at DESC, id LIMIT ?4 OFFSET ?5",
+            self.selected(selection)
         );
         let raw: Vec<Raw> = c
             .prepare_cached(&sql)
             .and_then(|mut s| {
-                let parameters = (tab, &selection.id, &selection.run, selection.open, most);
+                let parameters = (&selection.id, &selection.run, selection.open, most, skip);
                 s.query_map(parameters, Raw::read)?.collect()
             })
             .map_err(|e| open.explain(e))?;
         raw.into_iter().filter_map(|raw| self.entry(open, raw).transpose()).collect()
+    }
+
+    /// How many conflicts are asked for, whatever the page.
+    pub(super) fn count_entries(&self, c: &Connection, selection: &Selection) -> rusqlite::Result<u64> {
+        c.prepare_cached(&format!("SELECT count(*) FROM _tidewater_conflict WHERE {}", self.selected(selection)))?
+            .query_row((&selection.id, &selection.run, selection.open), |row| row.get(0))
+    }
+
+    /// The condition of a selection; its parameters are the number's beginning, the run, and whether it is open.
+    fn selected(&self, selection: &Selection) -> String {
+        let asked =
+            |of: &&SharedTable| selection.table.as_ref().is_none_or(|name| of.view.table.eq_ignore_ascii_case(name));
+        // Entries of tables that are not shared any more cannot be read.
+        let tabs: Vec<String> = self.tables.iter().filter(asked).map(|of| of.tab.to_string()).collect();
+        format!(
+            "tab IN ({}) AND (?1 IS NULL OR lower(hex(id)) GLOB lower(?1) || '*') AND (?2 IS NULL OR run = ?2) \
+             AND (NOT ?3 OR (open AND ended IS NULL))",
+            tabs.join(", ")
+        )
     }
 
     /// One conflict by its number.

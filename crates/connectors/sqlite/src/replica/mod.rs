@@ -2,7 +2,8 @@
 //!
 //! `join` makes it one, `seal` gives what other programs wrote a version, `queue` hands versions out, `take_in` joins
 //! those of others, `show` writes the row of a state with its version, `parked` keeps rows aside that cannot be shown, `journal` keeps what
-//! collided, `ledger` counts, `witness` tells a copy from the original, `leaves` sees to replicas that hold a part.
+//! collided, `forget` forgets what of it is over for long, `ledger` counts, `witness` tells a copy from the original,
+//! `leaves` sees to replicas that hold a part.
 //!
 //! Architecture invariants: a state is decoded only with the row sealed, in the same transaction; what uses a number
 //! notes it with the witness before its commit; every commit here survives a crash of the machine, so nothing leaves
@@ -10,6 +11,7 @@
 
 mod alike;
 mod choose;
+mod forget;
 mod join;
 mod journal;
 mod key;
@@ -68,6 +70,8 @@ struct SharedTable {
     /// Where contents may lack columns: what stands in their place in the table, by all columns.
     defaults: Option<Row>,
     policy: Policy,
+    /// For how many days the journal keeps its conflicts once they ended.
+    keep_days: Option<u64>,
     rules: Rules,
     writer: TableWriter,
     rivals: Vec<parked::Rivals>,
@@ -408,6 +412,17 @@ impl SqliteReplica {
         self.worker.call(move |s| s.conflicts(&selection)).await
     }
 
+    /// How many conflicts a selection has, whatever its page.
+    pub async fn count_conflicts(&mut self, selection: &Selection) -> Result<u64> {
+        let selection = selection.clone();
+        self.worker.call(move |s| s.count_conflicts(&selection)).await
+    }
+
+    /// Forgets the conflicts that ended more than so many days ago, in all tables. Says how many.
+    pub async fn forget_older(&mut self, days: u64) -> Result<u64> {
+        self.worker.call(move |s| s.forget_older(days)).await
+    }
+
     /// Settles a conflict as a person chose. A new write, which goes to the other replicas like any other.
     /// Says whether the row changed here.
     pub async fn settle(&mut self, id: [u8; 16], choice: Choice) -> Result<bool> {
@@ -454,6 +469,10 @@ impl Replica for SqliteReplica {
     async fn met(&mut self, peer: &Introduction) -> Result<()> {
         let peer = peer.clone();
         self.worker.call(move |s| s.met(&peer)).await
+    }
+
+    async fn forget(&mut self) -> Result<bool> {
+        self.worker.call(State::forget_kept).await
     }
 
     async fn leave(&mut self) -> Result<Vec<String>> {

@@ -102,7 +102,7 @@ impl Rounds<'_> {
         check_policy(&table.name, &policy, &columns)?;
         let view =
             View { table: table.name.clone(), columns, key, filter: None, deleted_when: None, value_bytes_max: None };
-        Ok(Shared { view, policy, part: None })
+        Ok(Shared { view, policy, journal_keep_days: self.settings.journal_keep_days, part: None })
     }
 
     /// Refuses tables of another shape, and with `create` makes those that are missing.
@@ -322,6 +322,17 @@ impl Rounds<'_> {
             self.report.notices.push(notice);
         }
         Ok(Some(differing.is_empty()))
+    }
+
+    /// Journals forget what they need not keep any more, a little at a time.
+    pub(super) async fn forget(&mut self) -> Result<()> {
+        if self.settings.journal_keep_days.is_none() {
+            return Ok(());
+        }
+        for at in 0..self.present.len() {
+            while !self.present[at].out && !self.stopped() && self.present[at].replica.forget().await? {}
+        }
+        Ok(())
     }
 
     /// Rules may change, at all members of a sync, also while one of them is away. Where each of two has rules that the

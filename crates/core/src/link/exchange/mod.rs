@@ -19,7 +19,7 @@ use super::state::{Event, Observer, State};
 use super::{Run, rest};
 use crate::change::{Scope, TableScope};
 use crate::env::Env;
-use crate::error::{Error, Kind, Result, code};
+use crate::error::{Error, Result};
 use crate::merge::Policy;
 use crate::replica::Replica;
 use async_trait::async_trait;
@@ -67,6 +67,8 @@ pub struct ExchangeSettings {
     pub parts: BTreeMap<usize, BTreeMap<String, TableScope>>,
     /// What first contact does where rows differ; without it, nothing is written then.
     pub prefer: Option<Prefer>,
+    /// For how many days journals keep conflicts that ended; `None` is for ever.
+    pub journal_keep_days: Option<u64>,
     /// How long the exchange rests between rounds; zero follows at once.
     pub every: Duration,
     /// Whether it waits for members that were not there when it began.
@@ -84,6 +86,7 @@ impl Default for ExchangeSettings {
             policies: BTreeMap::new(),
             parts: BTreeMap::new(),
             prefer: None,
+            journal_keep_days: None,
             every: Duration::ZERO,
             patient: false,
             run: Run::UntilInStep,
@@ -173,16 +176,10 @@ impl Exchange {
     }
 
     async fn pause_after(&mut self, error: Error, backoff: &mut Backoff) -> Result<()> {
-        // What was never there is a mistake in the command, not something that passes; unless the exchange is patient.
-        let never_there = error.code == code::MISSING && !self.opened && !self.settings.patient;
-        let retried = matches!(error.kind, Kind::Unavailable | Kind::Lost) && !never_there;
-        let watching = self.settings.run == Run::Watch;
-        if !retried || (!watching && backoff.failures() + 1 >= Backoff::TRIES_MAX) {
-            return Err(error);
-        }
-        tracing::info!(code = %error.code, what = %error.what, "trying again");
+        let awaited = self.opened || self.settings.patient;
+        let wait = backoff.after(&error, awaited, self.settings.run == Run::Watch, &self.env);
+        let Some(wait) = wait else { return Err(error) };
         self.tell(&State::Waiting(error.to_string()));
-        let wait = backoff.next(&self.env);
         rest(&self.env, &mut self.stop, wait).await;
         Ok(())
     }

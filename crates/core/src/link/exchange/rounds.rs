@@ -22,6 +22,9 @@ const POLL_LAST: Duration = Duration::from_millis(50);
 const AWAY_FIRST: Duration = Duration::from_secs(2);
 const AWAY_LAST: Duration = Duration::from_secs(60);
 
+/// Journals are looked at this often for what they need not keep any more.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
 /// The member with which all others exchange, by its place among those present.
 pub(super) const HUB: usize = 0;
 
@@ -145,6 +148,7 @@ impl<'a> Rounds<'a> {
         let watching = self.settings.run == Run::Watch;
         let (mut poll, mut parted) = (POLL_FIRST, false);
         let (mut looked, mut away) = (self.env.clock.monotonic(), AWAY_FIRST);
+        let mut forgot = None;
         self.report.in_step = false;
         loop {
             let moved = match self.round().await? {
@@ -167,6 +171,11 @@ impl<'a> Rounds<'a> {
                 if in_step {
                     self.tell(&State::InStep);
                 }
+            }
+            let now = self.env.clock.monotonic();
+            if forgot.is_none_or(|at| now.saturating_sub(at) >= FORGET_EVERY) {
+                self.forget().await?;
+                forgot = Some(now);
             }
             if !watching {
                 return Ok(Outcome::Done);
@@ -306,7 +315,7 @@ impl<'a> Rounds<'a> {
         if self.stopped() { Err(interrupted()) } else { Ok(()) }
     }
 
-    fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         *self.stop.borrow()
     }
 

@@ -87,6 +87,28 @@ fn a_column_added_while_a_member_is_away_and_filled_meanwhile_arrives() {
 }
 
 #[test]
+fn a_column_added_to_more_rows_than_are_looked_at_at_once_is_no_write_of_any() {
+    for key in ["INTEGER PRIMARY KEY", "TEXT PRIMARY KEY"] {
+        let g = group("ab", &format!("CREATE TABLE t(id {key}, m TEXT, z TEXT);"));
+        g.write('a', "INSERT INTO t SELECT printf('%05d', value), 'm', 'z' FROM generate_series(1, 10002)");
+        g.meet("ab");
+        // Around the ends of the chunks: rows that are gone, and rows whose columns are written on both sides.
+        g.write('b', "DELETE FROM t WHERE id IN ('05000', '10001', 5000, 10001)");
+        g.meet("ab");
+        g.write('a', "ALTER TABLE t ADD COLUMN b INTEGER DEFAULT 7");
+        let report = g.meet("ab");
+        assert_eq!(report.members.iter().map(|m| m.upserts + m.deletes).sum::<u64>(), 0, "{key}: {report:?}");
+        // Versions that kept the columns of before could not be joined.
+        g.write('a', "UPDATE t SET m = 'a'");
+        g.write('b', "UPDATE t SET b = 8");
+        g.meet("ab");
+        assert_eq!(g.count('a', "t WHERE m = 'a' AND z = 'z' AND b = 8"), 10_000, "{key}");
+        assert_eq!(g.same("ab", "t").lines().count(), 10_000, "{key}");
+        assert!(g.conflicts('a').is_empty(), "{key}");
+    }
+}
+
+#[test]
 fn a_column_that_is_dropped_or_renamed_is_said() {
     for change in ["ALTER TABLE t DROP COLUMN v", "ALTER TABLE t RENAME COLUMN v TO w"] {
         let g = group("ab", "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT);");

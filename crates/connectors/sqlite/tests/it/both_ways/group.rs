@@ -4,9 +4,10 @@ use crate::given::{block_on, shell};
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tidewater_core::Result;
-use tidewater_core::env::Env;
+use tidewater_core::env::{Clock, Env};
 use tidewater_core::link::{Exchange, ExchangeReport, ExchangeSettings, Member, Unwatched};
 use tidewater_core::replica::{Choice, Entry, Replica, Selection};
 use tidewater_sqlite::{Access, Database, SqliteReplica};
@@ -16,18 +17,21 @@ pub(crate) struct Group {
     pub(crate) folder: TempDir,
     pub(crate) settings: ExchangeSettings,
     pub(crate) log_rows_max: u64,
+    /// The machine's clock is this many days ahead of the real one.
+    pub(crate) days: i64,
 }
 
 struct File {
     database: Database,
     name: String,
+    env: Env,
 }
 
 #[async_trait]
 impl Member for File {
     async fn open(&self, create: bool) -> Result<Box<dyn Replica>> {
         let access = if create { Access::Create } else { Access::Write };
-        Ok(Box::new(SqliteReplica::open(&self.database, access, &Env::real())?))
+        Ok(Box::new(SqliteReplica::open(&self.database, access, &self.env)?))
     }
     fn exists(&self) -> bool {
         self.database.exists()
@@ -43,7 +47,8 @@ impl Member for File {
 /// A group whose members all begin with `sql`.
 pub(crate) fn group(members: &str, sql: &str) -> Group {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let group = Group { folder, settings: ExchangeSettings::default(), log_rows_max: Database::LOG_ROWS_MAX_DEFAULT };
+    let (settings, log_rows_max) = (ExchangeSettings::default(), Database::LOG_ROWS_MAX_DEFAULT);
+    let group = Group { folder, settings, log_rows_max, days: 0 };
     for member in members.chars() {
         group.write(member, sql);
     }
@@ -63,7 +68,8 @@ impl Group {
     /// Members meet: `ab`, `abc`, … The first is the hub.
     pub(crate) fn try_meet(&self, members: &str) -> Result<ExchangeReport> {
         let members: Vec<PathBuf> = members.chars().map(|name| self.path(name)).collect();
-        exchange(&members, self.settings.clone(), self.log_rows_max)
+        let env = Env { clock: Arc::new(Ahead { real: Env::real(), days: self.days }), ..Env::real() };
+        exchange_of(member_in(&env, self.log_rows_max), env.clone(), &members, self.settings.clone())
     }
 
     pub(crate) fn meet(&self, members: &str) -> ExchangeReport {
@@ -111,13 +117,46 @@ pub(crate) fn exchange_in(
     settings: ExchangeSettings,
     log_rows_max: u64,
 ) -> Result<ExchangeReport> {
-    let member = |path: &PathBuf| -> Arc<dyn Member> {
-        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Arc::new(File { database: Database { log_rows_max, ..Database::new(path) }, name })
-    };
-    let members = files.iter().map(member).collect();
+    exchange_of(member_in(&Env::real(), log_rows_max), env, files, settings)
+}
+
+fn exchange_of(
+    member: impl Fn(&PathBuf) -> Arc<dyn Member>,
+    env: Env,
+    files: &[PathBuf],
+    settings: ExchangeSettings,
+) -> Result<ExchangeReport> {
     let (_tell, stop) = tokio::sync::watch::channel(false);
-    block_on(Exchange::new(members, settings, env, Arc::new(Unwatched), stop).run())
+    block_on(Exchange::new(files.iter().map(member).collect(), settings, env, Arc::new(Unwatched), stop).run())
+}
+
+/// Members whose clock is that of `env`.
+pub(crate) fn member_in(env: &Env, log_rows_max: u64) -> impl Fn(&PathBuf) -> Arc<dyn Member> {
+    let env = env.clone();
+    move |path| {
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let database = Database { log_rows_max, ..Database::new(path) };
+        Arc::new(File { database, name, env: env.clone() })
+    }
+}
+
+/// The real clock, some days later.
+struct Ahead {
+    real: Env,
+    days: i64,
+}
+
+#[async_trait]
+impl Clock for Ahead {
+    fn now_ms(&self) -> i64 {
+        self.real.clock.now_ms() + self.days * 24 * 3600 * 1000
+    }
+    fn monotonic(&self) -> Duration {
+        self.real.clock.monotonic()
+    }
+    async fn sleep(&self, duration: Duration) {
+        self.real.clock.sleep(duration).await;
+    }
 }
 
 pub(crate) fn open(path: &Path, access: Access) -> SqliteReplica {

@@ -79,7 +79,7 @@ fn a_row_that_stands_aside_can_be_changed_and_deleted() {
     g.meet("ab");
     assert_eq!(g.same("ab", "user"), "1|x|10\n2|free|21");
     let entry = g.conflicts('b').into_iter().find(|entry| entry.kind == Kind::Unique).expect("it is in the journal");
-    assert_eq!(entry.sides[0].content.as_ref().map(ToString::to_string), Some("20, 'x', 2".into()));
+    assert_eq!(entry.sides[0].content.as_ref().map(ToString::to_string), Some("2, 'x', 20".into()));
     assert!(entry.ended_ms.is_some());
     g.write('a', "DELETE FROM user");
     g.meet("ab");
