@@ -12,10 +12,10 @@ use super::tree::{Entry, Item, Node};
 use super::{BothWays, Endpoint};
 use std::collections::BTreeMap;
 use tidewater_core::link::Prefer;
-use tidewater_core::merge::{DeleteUpdate, Policy, Rule};
+use tidewater_core::merge::{DeleteUpdate, Orphans, Policy, Rule};
 
 /// The keys of a sync that only make sense with `between`.
-pub(super) const KEYS: [&str; 3] = ["prefer", "conflicts", "delete_against_update"];
+pub(super) const KEYS: [&str; 4] = ["prefer", "conflicts", "delete_against_update", "orphans"];
 
 /// Those that only make sense one way, and what is said instead.
 const ONE_WAY: [(&str, &str); 6] = [
@@ -36,6 +36,7 @@ const SYNC: Shape = Shape {
         "prefer",
         "conflicts",
         "delete_against_update",
+        "orphans",
         "table",
         // Understood, so that they are refused with the reason.
         "from",
@@ -50,7 +51,7 @@ const SYNC: Shape = Shape {
 
 const PARTIAL: &str = "replicas that hold a part of the table; a sync one way has it";
 const TABLE: Shape = Shape {
-    keys: &["conflicts", "together", "delete_against_update"],
+    keys: &["conflicts", "together", "delete_against_update", "orphans"],
     later: &[
         ("where", PARTIAL),
         ("columns", PARTIAL),
@@ -92,6 +93,7 @@ pub(super) fn read(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, proble
     let policy = Policy {
         row: fields.text("conflicts").and_then(|word| rule(word, &members, problems)).unwrap_or(Rule::Merge),
         delete_update: delete_update(&fields).unwrap_or_default(),
+        orphans: orphans(&fields).unwrap_or_default(),
         ..Policy::default()
     };
     let (tables, words) = syncs::patterns(&fields, problems);
@@ -129,6 +131,10 @@ fn members(fields: &Fields<'_>, endpoints: &BTreeMap<String, Endpoint>, problems
 fn delete_update(fields: &Fields<'_>) -> Option<DeleteUpdate> {
     let choices = [DeleteUpdate::KeepUpdate, DeleteUpdate::Delete].map(|choice| (choice.word(), choice));
     fields.choice("delete_against_update", &choices)
+}
+
+fn orphans(fields: &Fields<'_>) -> Option<Orphans> {
+    fields.choice("orphans", &[Orphans::Park, Orphans::Keep].map(|choice| (choice.word(), choice)))
 }
 
 fn prefer(word: Word<'_>, members: &[String], problems: &Problems) -> Option<Prefer> {
@@ -183,6 +189,7 @@ fn table_policy(entry: &Entry, sync: &Policy, members: &[String], problems: &Pro
     let title = format!("[…table.{}]", entry.key);
     let Some(fields) = Fields::open(entry, &title, &TABLE, problems) else { return policy };
     policy.delete_update = delete_update(&fields).unwrap_or(sync.delete_update);
+    policy.orphans = orphans(&fields).unwrap_or(sync.orphans);
     if let Some(together) = fields.get("together") {
         policy.together = groups(&together.node, problems);
     }

@@ -30,6 +30,7 @@ const SYNC: Shape = Shape {
         "prefer",
         "conflicts",
         "delete_against_update",
+        "orphans",
     ],
     later: LATER,
 };

@@ -71,6 +71,31 @@ impl DeleteUpdate {
     }
 }
 
+/// What becomes of a row whose foreign key leads to no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Orphans {
+    /// It stands aside until there is one.
+    #[default]
+    Park,
+    /// It is shown all the same: foreign keys of this table are not looked at.
+    Keep,
+}
+
+impl Orphans {
+    /// The word in configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Orphans::Park => "park",
+            Orphans::Keep => "keep",
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Park, Self::Keep].into_iter().find(|choice| choice.word() == word)
+    }
+}
+
 /// The rules of one table as written down: columns by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -82,11 +107,19 @@ pub struct Policy {
     pub together: Vec<Vec<String>>,
     /// Delete against update.
     pub delete_update: DeleteUpdate,
+    /// Rows whose foreign key leads to no row.
+    pub orphans: Orphans,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { row: Rule::Merge, columns: vec![], together: vec![], delete_update: DeleteUpdate::default() }
+        Self {
+            row: Rule::Merge,
+            columns: vec![],
+            together: vec![],
+            delete_update: DeleteUpdate::default(),
+            orphans: Orphans::default(),
+        }
     }
 }
 
@@ -100,6 +133,10 @@ impl Policy {
         for group in &self.together {
             words.extend(["together".to_owned(), group.len().to_string()]);
             words.extend(group.iter().cloned());
+        }
+        // Only where it is not the default: rules that were stored before there was a choice read the same.
+        if self.orphans != Orphans::default() {
+            words.extend(["orphans".to_owned(), self.orphans.word().to_owned()]);
         }
         words
     }
@@ -117,6 +154,7 @@ impl Policy {
                     let count: usize = words.next()?.parse().ok()?;
                     policy.together.push(words.by_ref().take(count).cloned().collect());
                 }
+                "orphans" => policy.orphans = Orphans::from_word(words.next()?)?,
                 _ => return None,
             }
         }
@@ -149,6 +187,10 @@ impl Policy {
             text("together");
             text(&group.len().to_string());
             group.into_iter().for_each(|name| text(name));
+        }
+        if self.orphans != Orphans::default() {
+            text("orphans");
+            text(self.orphans.word());
         }
         first_128_bits(&hasher)
     }

@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::seal::Phase;
 use super::witness::Witness;
-use super::{Member, READER, SharedTable, State, parked};
+use super::{Member, READER, SharedTable, State, orphans, parked};
 use crate::capture::{self, At};
 use crate::meta;
 use crate::own_ddl;
@@ -256,7 +256,7 @@ impl State {
                 s.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?.collect()
             })
             .map_err(sqlite)?;
-        let mut tables = Vec::new();
+        let (mut tables, mut described) = (Vec::new(), Vec::new());
         for (tab, name, columns, rules) in rows {
             // A table that was dropped is shared no more; its versions stay until it comes back.
             let Some(details) = schema::details(c, &name).map_err(sqlite)? else { continue };
@@ -285,8 +285,12 @@ impl State {
             let rules = Rules::new(&policy, &names)
                 .map_err(|e| Error::internal(format!("the rules stored for {name} do not fit: {e}")))?;
             let writer = crate::apply::TableWriter::new(&mapping(&view), !details.key_is_row_number, &[]);
-            tables.push(SharedTable { tab, view, policy, rules, writer, rivals, claimed, touched: false });
+            // What was to be looked at when an engine died is looked at now.
+            let (touched, kin) = (true, orphans::Kin::new());
+            tables.push(SharedTable { tab, view, policy, rules, writer, rivals, claimed, touched, kin });
+            described.push(details);
         }
+        orphans::relate(c, &mut tables, &described).map_err(sqlite)?;
         Ok(tables)
     }
 

@@ -1,8 +1,9 @@
 //! A SQLite database as a replica: it accepts writes of its own, and takes in those of others.
 //!
 //! `join` makes it one, `seal` gives what other programs wrote a version, `queue` hands versions out, `take_in` joins
-//! those of others, `show` writes the row of a state with its version, `parked` keeps rows aside that cannot be shown, `journal` keeps what
-//! collided, `ledger` counts, `witness` tells a copy from the original.
+//! those of others, `show` writes the row of a state with its version, `parked` keeps rows aside that cannot be shown,
+//! `orphans` those that refer to rows that are not there, `journal` keeps what collided, `ledger` counts, `witness` tells
+//! a copy from the original.
 //!
 //! Architecture invariants: a state is decoded only with the row sealed, in the same transaction; what uses a number
 //! notes it with the witness before its commit; every commit here survives a crash of the machine, so nothing leaves
@@ -14,6 +15,7 @@ mod join;
 mod journal;
 mod key;
 mod ledger;
+mod orphans;
 mod parked;
 mod prune;
 mod queue;
@@ -65,6 +67,8 @@ struct SharedTable {
     claimed: Vec<usize>,
     /// Whether rows that stand aside are to be looked at again.
     touched: bool,
+    /// To whom its rows refer, and who refers to them.
+    kin: orphans::Kin,
 }
 
 impl SharedTable {
@@ -91,6 +95,10 @@ struct Member {
     of: Vec<usize>,
     /// What positions in others' queues are good for: the tables that were asked for.
     scope: String,
+    /// The tables by their places, parents before their children; those that refer to each other together.
+    generations: Vec<Vec<usize>>,
+    /// Whether there is more to come of what is being taken in.
+    catching_up: bool,
     /// The schema for which the engine's own triggers were made, if others read this database.
     chained_at: Option<i64>,
     /// How many rows are sealed in one transaction.
@@ -114,11 +122,13 @@ impl Member {
         let scope = names.join(",");
         let pace = Pace::default();
         Ok(Self {
+            generations: orphans::generations(&tables),
             ledger,
             following,
             tables,
             of,
             scope,
+            catching_up: false,
             chained_at: None,
             pace,
             suspect: Cell::new(None),
@@ -341,6 +351,9 @@ impl State {
                 if let Some(why) = alike::differs(c, &shared[at], table).map_err(sqlite)? {
                     prepared.unfit.entry(at).or_insert(why);
                 }
+            }
+            if !create {
+                orphans::refuse_standing(c, &open.database.shown, shared).map_err(sqlite)??;
             }
             Ok(prepared)
         };

@@ -39,6 +39,7 @@ impl Member {
         for one in pending {
             self.show(open, c, one, run, &mut merged)?;
         }
+        self.catching_up = !versions.settled;
         self.arrange(open, c)?;
         if versions.settled {
             self.enter_parked(open, c, run)?;
