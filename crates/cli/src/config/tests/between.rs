@@ -1,7 +1,7 @@
 //! Syncs both ways: what their keys mean, and what is said about wrong ones.
 
 use super::*;
-use tidewater_core::merge::{DeleteUpdate, Rule};
+use tidewater_core::merge::{DeleteUpdate, Orphans, Rule};
 
 /// Two endpoints and a sync between them, with these lines from line 7 on.
 fn between(lines: &str) -> String {
@@ -54,6 +54,7 @@ fn the_example_of_the_design_means_what_it_says() {
     assert_eq!(own.together, [["amount", "currency"].map(str::to_owned).to_vec()]);
     let columns = [("notes", Rule::Manual), ("status", Rule::Prefer("hq".into()))];
     assert_eq!(own.columns, columns.map(|(column, rule)| (column.to_owned(), rule)));
+    assert_eq!((own.orphans, orders.policy.orphans), (Orphans::Keep, Orphans::Park));
     assert_eq!(orders.policies["order_lines"].row, Rule::FirstWriter);
 }
 
