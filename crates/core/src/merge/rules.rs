@@ -96,6 +96,9 @@ impl Orphans {
     }
 }
 
+/// What precedes the word for orphans.
+const ORPHANS: &str = "orphans";
+
 /// The rules of one table as written down: columns by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -134,10 +137,7 @@ impl Policy {
             words.extend(["together".to_owned(), group.len().to_string()]);
             words.extend(group.iter().cloned());
         }
-        // Only where it is not the default: rules that were stored before there was a choice read the same.
-        if self.orphans != Orphans::default() {
-            words.extend(["orphans".to_owned(), self.orphans.word().to_owned()]);
-        }
+        words.extend([ORPHANS.to_owned(), self.orphans.word().to_owned()]);
         words
     }
 
@@ -154,11 +154,16 @@ impl Policy {
                     let count: usize = words.next()?.parse().ok()?;
                     policy.together.push(words.by_ref().take(count).cloned().collect());
                 }
-                "orphans" => policy.orphans = Orphans::from_word(words.next()?)?,
+                ORPHANS => policy.orphans = Orphans::from_word(words.next()?)?,
                 _ => return None,
             }
         }
         Some(policy)
+    }
+
+    /// Whether words say that orphans stand aside: those that were stored before there was a choice say nothing.
+    pub fn parks(words: &[String]) -> bool {
+        words.windows(2).any(|pair| pair[0] == ORPHANS && pair[1] == Orphans::Park.word())
     }
 
     /// The hash that all nodes of a sync must agree on: BLAKE3 over names and rules. The order in which they are
@@ -188,8 +193,9 @@ impl Policy {
             text(&group.len().to_string());
             group.into_iter().for_each(|name| text(name));
         }
+        // The default says nothing: the hash of rules from before there was a choice is the same.
         if self.orphans != Orphans::default() {
-            text("orphans");
+            text(ORPHANS);
             text(self.orphans.word());
         }
         first_128_bits(&hasher)

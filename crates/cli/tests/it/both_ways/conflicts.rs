@@ -166,7 +166,8 @@ fn an_order_whose_customer_was_deleted_elsewhere_stands_aside_and_says_how_it_co
     place.sql("shop.db", "PRAGMA foreign_keys = ON; DELETE FROM customers WHERE id = 1;");
     place.sql("till.db", "PRAGMA foreign_keys = ON; INSERT INTO orders VALUES (10, 1);");
 
-    meet(&place).says("1 row stands aside at till.db").says("parent is missing");
+    place.tidewater(BOTH).exits(1).says("1 row stands aside at till.db").says("parent is missing");
+    place.same_rows("shop.db", "till.db");
 
     assert_eq!(place.sql("till.db", "SELECT count(*) FROM orders;"), "0");
     let (database, entry) = the_conflict(&place);

@@ -390,6 +390,9 @@ impl State {
 
     /// A peer, and whom it has met, are met; and how far it read the queue here is noted, for those who ask.
     pub(super) fn met(&mut self, peer: &Introduction) -> Result<()> {
+        if let Some(member) = &mut self.member {
+            member.catching_up = false;
+        }
         let met = self.sealed(|open, c, member| {
             let sqlite = |e| open.explain(e);
             member.ledger.learn(peer);

@@ -443,8 +443,7 @@ pub(super) fn refuse_standing(c: &Connection, shown: &str, shared: &[Shared]) ->
             false => None,
         };
         let words = stored.and_then(|bytes| super::join::unpacked(&bytes).ok());
-        let before = words.and_then(|words| Policy::from_words(&words));
-        if before.is_some_and(|policy| policy.orphans == Orphans::Park) {
+        if words.is_some_and(|words| Policy::parks(&words)) {
             continue;
         }
         let orphans = standing(c, &table.view, shared)?;

@@ -1,11 +1,13 @@
 //! Rows that refer to rows that another side deleted.
 //!
 //! That these can fail was tried by hand, with this planted in turn: children of a row that is gone are not looked at;
-//! only the first generation of them is; orphans are never looked at again; a row that came is not looked at; orphans of
-//! a cycle are brought back one by one; an orphan of another table keeps its unique value, or one of its own table does
-//! not; journals are told before the end of a queue is reached; who stands there at first contact is not counted.
+//! only the first of them are, and not theirs; orphans are never looked at again; a row that came is not looked at;
+//! orphans of a cycle are brought back one by one, and claim nothing; an orphan of another table keeps its claim; a row
+//! is withdrawn, and its version says that it is shown; that a parent came is forgotten while a queue is being read;
+//! journals are told before its end is reached; who stands there at first contact is not counted.
 
 use super::group::{Group, group, later};
+use tidewater_core::change::{Row, Value};
 use tidewater_core::code;
 use tidewater_core::merge::{DeleteUpdate, Kind, Orphans, Policy};
 use tidewater_core::replica::{Choice, Entry};
@@ -103,7 +105,7 @@ fn an_orphan_can_be_given_another_parent_but_not_be_shown_without_one() {
         let mut replica = super::group::open(&g.path('a'), tidewater_sqlite::Access::Write);
         crate::given::block_on(replica.settle(order.id, choice))
     };
-    let customer = |id| Choice::Set(vec![("customer".to_owned(), tidewater_core::change::Value::I64(id))]);
+    let customer = |id| Choice::Set(vec![("customer".to_owned(), Value::I64(id))]);
     for choice in [Choice::Restore, Choice::Take(1)] {
         let error = settle(choice).expect_err("its parent is missing");
         assert!(error.code == code::ROW_HELD && error.to_string().contains("refers to is not there"), "{error}");
@@ -397,4 +399,22 @@ fn a_foreign_key_that_a_migration_adds_is_looked_at_from_then_on() {
     g.write('b', "INSERT INTO p VALUES (2)");
     g.meet("ab");
     assert_eq!((g.same("ab", "c"), parked(&g, "ab")), ("1|1\n2|2".into(), vec![0, 0]));
+}
+
+#[test]
+fn a_database_from_before_orphans_were_looked_at_is_asked_about_them() {
+    let mut g = group("ab", SHOP);
+    g.meet("ab");
+    // The rules as they were stored then: without the two words at their end.
+    let words = Row::new(["merge", "keep-update"].map(|word| Value::Text(word.into())));
+    let hexadecimal: String = words.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    for member in ['a', 'b'] {
+        g.write(member, &format!("UPDATE _tidewater_shared SET rules = x'{hexadecimal}'"));
+    }
+    g.write('a', "INSERT INTO orders VALUES (30, 3, 'nobody')");
+    let error = g.try_meet("ab").expect_err("there are orphans");
+    assert_eq!(error.code, code::ORPHANS, "{error}");
+    g.settings.policy.orphans = Orphans::Keep;
+    g.meet("ab");
+    assert_eq!(g.same("ab", "orders"), "20|2|old\n30|3|nobody");
 }
