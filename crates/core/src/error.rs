@@ -83,6 +83,8 @@ pub mod code {
     pub const SCOPE: Code = Code(26);
     /// Replicas settle conflicts by different rules.
     pub const RULES_DIFFER: Code = Code(27);
+    /// Rows refer to rows that are not there, before a table is first shared.
+    pub const ORPHANS: Code = Code(28);
     /// A replica holds another part of a table than it was filled with.
     pub const PART_CHANGED: Code = Code(29);
     /// Another Tidewater works on this file.

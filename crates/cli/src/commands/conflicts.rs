@@ -151,6 +151,7 @@ fn kind(kind: merge::Kind) -> &'static str {
         merge::Kind::Insert => "insert",
         merge::Kind::FirstContact => "first-contact",
         merge::Kind::Unique => "unique",
+        merge::Kind::ForeignKey => "foreign-key",
     }
 }
 

@@ -12,10 +12,10 @@ use super::tree::{Entry, Item, Node};
 use super::{BothWays, Endpoint};
 use std::collections::BTreeMap;
 use tidewater_core::link::Prefer;
-use tidewater_core::merge::{DeleteUpdate, Policy, Rule};
+use tidewater_core::merge::{DeleteUpdate, Orphans, Policy, Rule};
 
 /// The keys of a sync that only make sense with `between`.
-pub(super) const KEYS: [&str; 3] = ["prefer", "conflicts", "delete_against_update"];
+pub(super) const KEYS: [&str; 4] = ["prefer", "conflicts", "delete_against_update", "orphans"];
 
 /// Those that only make sense one way, and what is said instead.
 const ONE_WAY: [(&str, &str); 6] = [
@@ -37,6 +37,7 @@ const SYNC: Shape = Shape {
         "conflicts",
         "delete_against_update",
         "journal_keep_days",
+        "orphans",
         "table",
         // Understood, so that they are refused with the reason.
         "from",
@@ -50,7 +51,7 @@ const SYNC: Shape = Shape {
 };
 
 const TABLE: Shape = Shape {
-    keys: &["conflicts", "together", "delete_against_update", "where", "columns"],
+    keys: &["conflicts", "together", "delete_against_update", "orphans", "where", "columns"],
     later: &[
         ("value_bytes_max", "values that a replica leaves out; a sync one way has it"),
         ("name", "other names at a replica; a sync one way has it"),
@@ -90,6 +91,7 @@ pub(super) fn read(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, proble
     let policy = Policy {
         row: fields.text("conflicts").and_then(|word| rule(word, &members, problems)).unwrap_or(Rule::Merge),
         delete_update: delete_update(&fields).unwrap_or_default(),
+        orphans: orphans(&fields).unwrap_or_default(),
         ..Policy::default()
     };
     let (tables, words) = syncs::patterns(&fields, problems);
@@ -143,6 +145,10 @@ fn delete_update(fields: &Fields<'_>) -> Option<DeleteUpdate> {
     fields.choice("delete_against_update", &choices)
 }
 
+fn orphans(fields: &Fields<'_>) -> Option<Orphans> {
+    fields.choice("orphans", &[Orphans::Park, Orphans::Keep].map(|choice| (choice.word(), choice)))
+}
+
 fn prefer(word: Word<'_>, members: &[String], problems: &Problems) -> Option<Prefer> {
     match word.text.strip_prefix("newest:") {
         Some("") => {
@@ -194,6 +200,7 @@ fn table_policy(fields: Option<&Fields<'_>>, sync: &Policy, members: &[String], 
     let mut policy = sync.clone();
     let Some(fields) = fields else { return policy };
     policy.delete_update = delete_update(fields).unwrap_or(sync.delete_update);
+    policy.orphans = orphans(fields).unwrap_or(sync.orphans);
     if let Some(together) = fields.get("together") {
         policy.together = groups(&together.node, problems);
     }

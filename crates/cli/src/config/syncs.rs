@@ -31,6 +31,7 @@ const SYNC: Shape = Shape {
         "prefer",
         "conflicts",
         "delete_against_update",
+        "orphans",
     ],
     later: LATER,
 };

@@ -23,6 +23,7 @@ const TABLE: Shape = Shape {
         "conflicts",
         "together",
         "delete_against_update",
+        "orphans",
     ],
     later: &[
         ("keep_days", "rows that age out of a replica"),
@@ -45,7 +46,7 @@ pub(super) struct Target<'a> {
 pub(super) fn read(entry: &Entry, targets: &[Target<'_>], problems: &Problems) -> Vec<TableScope> {
     let title = format!("[…table.{}]", entry.key);
     let Some(fields) = Fields::open(entry, &title, &TABLE, problems) else { return Vec::new() };
-    for key in ["conflicts", "together", "delete_against_update"] {
+    for key in ["conflicts", "together", "delete_against_update", "orphans"] {
         if let Some(entry) = fields.get(key) {
             let message = format!("`{key}` goes with a sync that has `between`: one way, the source always wins");
             problems.add(&entry.place, message);

@@ -204,7 +204,8 @@ impl Fitting<'_> {
                 true => column.clone(),
                 false => Column { not_null: false, default: None, ..column.clone() },
             };
-            ddl.push(format!("ALTER TABLE {name} ADD COLUMN {}", column_definition(&addition, target)));
+            let references = if self.writer.is_none() { references(table, source) } else { String::new() };
+            ddl.push(format!("ALTER TABLE {name} ADD COLUMN {}{references}", column_definition(&addition, target)));
         }
         if followed && addable {
             if self.create {
@@ -323,6 +324,18 @@ fn key_differs(mapping: &Mapping, there: &Details) -> Option<String> {
         }
     }
     None
+}
+
+/// To what a column refers by itself. Replicas have the same foreign keys.
+fn references(table: &Table, column: &str) -> String {
+    let of = |fk: &&ForeignKey| matches!(&fk.columns[..], [only] if only.eq_ignore_ascii_case(column));
+    let text = |fk: &ForeignKey| {
+        let referred = fk.parent_columns.iter().map(String::as_str);
+        let referred = if fk.parent_columns.is_empty() { String::new() } else { format!("({})", list("", referred)) };
+        let (parent, on_delete, on_update) = (quote(&fk.parent), &fk.on_delete, &fk.on_update);
+        format!(" REFERENCES {parent}{referred} ON DELETE {on_delete} ON UPDATE {on_update}")
+    };
+    table.foreign_keys.iter().filter(of).map(text).collect()
 }
 
 /// How a declared type changes what is stored in it (SQLite's rules of affinity).

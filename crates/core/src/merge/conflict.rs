@@ -16,6 +16,8 @@ pub enum Kind {
     FirstContact,
     /// Another row has a unique value of this one, which stands aside.
     Unique,
+    /// The row that this one refers to is not there, and this one stands aside.
+    ForeignKey,
 }
 
 /// A group of columns for which there were different values at the same time.

@@ -24,7 +24,7 @@ pub use choice::BelongsTo;
 pub use conflict::{Collision, Conflict, Kind};
 pub use dot::{Dot, Genesis, Node, Origin, Stamp};
 pub use encoding::StateDecodeError;
-pub use rules::{DeleteUpdate, Policy, PolicyError, Rule, Rules};
+pub use rules::{DeleteUpdate, Orphans, Policy, PolicyError, Rule, Rules};
 pub use shown::Shown;
 pub use state::{Joined, Sibling, State, Write};
 pub use vector::Vector;

@@ -71,6 +71,34 @@ impl DeleteUpdate {
     }
 }
 
+/// What becomes of a row whose foreign key leads to no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Orphans {
+    /// It stands aside until there is one.
+    #[default]
+    Park,
+    /// It is shown all the same: foreign keys of this table are not looked at.
+    Keep,
+}
+
+impl Orphans {
+    /// The word in configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Orphans::Park => "park",
+            Orphans::Keep => "keep",
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Park, Self::Keep].into_iter().find(|choice| choice.word() == word)
+    }
+}
+
+/// What precedes the word for orphans.
+const ORPHANS: &str = "orphans";
+
 /// The rules of one table as written down: columns by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -82,11 +110,19 @@ pub struct Policy {
     pub together: Vec<Vec<String>>,
     /// Delete against update.
     pub delete_update: DeleteUpdate,
+    /// Rows whose foreign key leads to no row.
+    pub orphans: Orphans,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { row: Rule::Merge, columns: vec![], together: vec![], delete_update: DeleteUpdate::default() }
+        Self {
+            row: Rule::Merge,
+            columns: vec![],
+            together: vec![],
+            delete_update: DeleteUpdate::default(),
+            orphans: Orphans::default(),
+        }
     }
 }
 
@@ -101,6 +137,7 @@ impl Policy {
             words.extend(["together".to_owned(), group.len().to_string()]);
             words.extend(group.iter().cloned());
         }
+        words.extend([ORPHANS.to_owned(), self.orphans.word().to_owned()]);
         words
     }
 
@@ -117,10 +154,16 @@ impl Policy {
                     let count: usize = words.next()?.parse().ok()?;
                     policy.together.push(words.by_ref().take(count).cloned().collect());
                 }
+                ORPHANS => policy.orphans = Orphans::from_word(words.next()?)?,
                 _ => return None,
             }
         }
         Some(policy)
+    }
+
+    /// Whether words say that orphans stand aside: those that were stored before there was a choice say nothing.
+    pub fn parks(words: &[String]) -> bool {
+        words.windows(2).any(|pair| pair[0] == ORPHANS && pair[1] == Orphans::Park.word())
     }
 
     /// The hash that all nodes of a sync must agree on: BLAKE3 over names and rules. The order in which they are
@@ -149,6 +192,11 @@ impl Policy {
             text("together");
             text(&group.len().to_string());
             group.into_iter().for_each(|name| text(name));
+        }
+        // The default says nothing: the hash of rules from before there was a choice is the same.
+        if self.orphans != Orphans::default() {
+            text(ORPHANS);
+            text(self.orphans.word());
         }
         first_128_bits(&hasher)
     }

@@ -34,6 +34,13 @@ pub struct Entry {
     pub run: String,
 }
 
+impl Entry {
+    /// Whether it is of a row that is not shown, and not about which content it has.
+    pub fn stands_aside(&self) -> bool {
+        matches!(self.kind, Kind::Unique | Kind::ForeignKey)
+    }
+}
+
 /// One side of a conflict.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Side {

@@ -200,7 +200,7 @@ pub struct Merged {
     pub known: u64,
     /// Conflicts that entered the journal.
     pub conflicts: u64,
-    /// Rows that stand aside now because another has a unique value of theirs, all told.
+    /// Rows that stand aside now, all told: another has a unique value of theirs, or what they refer to is not there.
     pub parked: u64,
 }
 

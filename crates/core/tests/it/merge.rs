@@ -2,6 +2,7 @@
 
 mod encoding;
 mod joins;
+mod leaves;
 mod pairwise;
 mod replica;
 mod rules;

@@ -84,7 +84,8 @@ async fn restore_run(mut journal: Journal, run: &str, json: bool) -> Result<u8> 
     // What was written since is newer than what the run settled.
     let (since, settled): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.ended_ms.is_some());
     let mut conflicts = 0;
-    for entry in &settled {
+    // A row that stands aside comes back by itself, if what is put back makes room for it, or is its parent.
+    for entry in settled.iter().filter(|entry| !entry.stands_aside()) {
         conflicts += u64::from(journal.replica()?.settle(entry.id, Choice::Restore).await?);
     }
     let Journal { database, status, replica } = journal;

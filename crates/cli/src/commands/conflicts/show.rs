@@ -8,7 +8,7 @@ use crate::endpoint::typed;
 use crate::output::{self, FAINT, GOOD, LOOK, STRONG, styled};
 use tidewater_core::Result;
 use tidewater_core::change::Row;
-use tidewater_core::merge::Stamp;
+use tidewater_core::merge::{Kind, Stamp};
 use tidewater_core::replica::{Entry, Side};
 use tidewater_sqlite::{Access, Database};
 
@@ -46,6 +46,13 @@ fn lines(database: &Database, entry: &Entry, digits: usize) -> Vec<String> {
     if entry.open && entry.ended_ms.is_none() {
         lines.push(format!("Take a side whole: tidewater conflicts resolve {url} {short} --take N"));
         lines.push(format!("Or set values: tidewater conflicts resolve {url} {short} --set \"COLUMN='text'\""));
+    } else if entry.stands_aside() && entry.ended_ms.is_none() {
+        lines.push(format!(
+            "Set what keeps it from being shown: tidewater conflicts resolve {url} {short} --set \"COLUMN='text'\""
+        ));
+        if entry.kind == Kind::ForeignKey {
+            lines.push("Or insert the row that it refers to: it comes back by itself".to_owned());
+        }
     } else {
         lines.push(format!("Put back what lost: tidewater conflicts restore {url} {short}"));
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Counts, Exchange, ExchangePlan, PlannedShare, Prefer};
-use tidewater_core::merge::{DeleteUpdate, Policy};
+use tidewater_core::merge::{DeleteUpdate, Orphans, Policy};
 use tidewater_sqlite::Status;
 use tokio::sync::watch;
 
@@ -191,6 +191,9 @@ fn rules(policy: &Policy) -> String {
     words.extend(policy.together.iter().map(|columns| format!("{} together", columns.join("+"))));
     if policy.delete_update != DeleteUpdate::default() {
         words.push("a delete wins".to_owned());
+    }
+    if policy.orphans != Orphans::default() {
+        words.push("orphans are kept".to_owned());
     }
     words.join(", ")
 }

@@ -1,7 +1,7 @@
 //! Syncs both ways: what their keys mean, and what is said about wrong ones.
 
 use super::*;
-use tidewater_core::merge::{DeleteUpdate, Rule};
+use tidewater_core::merge::{DeleteUpdate, Orphans, Rule};
 
 /// Two endpoints and a sync between them, with these lines from line 7 on.
 fn between(lines: &str) -> String {
@@ -33,6 +33,7 @@ fn the_example_of_the_design_means_what_it_says() {
         together     = [["amount", "currency"]]
         conflicts    = { notes = "manual", status = "prefer:hq" }
         delete_against_update = "delete"
+        orphans      = "keep"
         [sync.orders.table.order_lines]
         conflicts = "first-writer"
         [sync.catalog]
@@ -53,6 +54,7 @@ fn the_example_of_the_design_means_what_it_says() {
     assert_eq!(own.together, [["amount", "currency"].map(str::to_owned).to_vec()]);
     let columns = [("notes", Rule::Manual), ("status", Rule::Prefer("hq".into()))];
     assert_eq!(own.columns, columns.map(|(column, rule)| (column.to_owned(), rule)));
+    assert_eq!((own.orphans, orders.policy.orphans), (Orphans::Keep, Orphans::Park));
     assert_eq!(orders.policies["order_lines"].row, Rule::FirstWriter);
 }
 
@@ -104,6 +106,7 @@ fn wrong_values_are_shown_where_they_stand() {
         ("prefer = \"bb\"", "7:10", "no endpoint of `between` is called `bb`; did you mean `b`?"),
         ("prefer = \"newest:\"", "7:10", "after `newest:` stands the column"),
         ("delete_against_update = \"keep\"", "7:25", "expected \"keep-update\" or \"delete\""),
+        ("orphans = \"drop\"", "7:11", "expected \"park\" or \"keep\""),
         ("existing = \"mirror\"", "7:1", "`existing` does not go with `between`: `prefer` says"),
         ("local_writes = \"refuse\"", "7:1", "`local_writes` does not go with `between`"),
         ("run_triggers = [\"x\"]", "7:1", "`run_triggers` does not go with `between`"),
@@ -180,6 +183,8 @@ fn one_way_the_rules_of_conflicts_have_no_place() {
         ("conflicts = \"merge\"", "8:1"),
         ("prefer = \"a\"", "8:1"),
         ("delete_against_update = \"delete\"", "8:1"),
+        ("orphans = \"keep\"", "8:1"),
+        ("[sync.s.table.t]\norphans = \"keep\"", "9:1"),
         ("[sync.s.table.t]\nconflicts = { x = \"manual\" }", "9:1"),
         ("[sync.s.table.t]\ntogether = [[\"x\", \"y\"]]", "9:1"),
     ] {

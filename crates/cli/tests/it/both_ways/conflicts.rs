@@ -155,3 +155,64 @@ fn the_rule_decides_who_wins() {
         assert_eq!(a(&a_conflict(rule)), [wanted, wanted], "{rule}");
     }
 }
+
+#[test]
+fn an_order_whose_customer_was_deleted_elsewhere_stands_aside_and_says_how_it_comes_back() {
+    let place = super::two_in_step(
+        "CREATE TABLE customers(id INTEGER PRIMARY KEY, name TEXT);
+         CREATE TABLE orders(id INTEGER PRIMARY KEY, customer INTEGER REFERENCES customers(id));
+         INSERT INTO customers VALUES (1,'Ann'), (2,'Bo');",
+    );
+    place.sql("shop.db", "PRAGMA foreign_keys = ON; DELETE FROM customers WHERE id = 1;");
+    place.sql("till.db", "PRAGMA foreign_keys = ON; INSERT INTO orders VALUES (10, 1);");
+
+    place.tidewater(BOTH).exits(1).says("1 row stands aside at till.db").says("parent is missing");
+    place.same_rows("shop.db", "till.db");
+
+    assert_eq!(place.sql("till.db", "SELECT count(*) FROM orders;"), "0");
+    let (database, entry) = the_conflict(&place);
+    assert_eq!(
+        (&entry["kind"], &entry["columns"]),
+        (&"foreign-key".into(), &serde_json::json!(["customer"])),
+        "{entry}"
+    );
+    let id = entry["id"].as_str().expect("an id");
+    place.tidewater(&format!("conflicts list sqlite:{database}")).exits(0).says("foreign-key").says("customer");
+    let show = place.tidewater(&format!("conflicts show sqlite:{database} {id}")).exits(0);
+    show.says("foreign-key, rule park").says("* customer").says("--set").never_says("conflicts restore");
+    let restore = place.tidewater(&format!("conflicts restore sqlite:{database} {id}")).exits(1);
+    restore.says("a row that it refers to is not there").says("--set COLUMN=VALUE");
+    place.tidewater(&format!("status sqlite:{database}")).says("1 row stands aside");
+
+    place.sql("shop.db", "INSERT INTO customers VALUES (1,'Ann again');");
+    meet(&place).never_says("stands aside");
+    assert_eq!(place.sql("shop.db", "SELECT id, customer FROM orders;"), "10|1");
+    place.tidewater(&format!("conflicts show sqlite:{database} {id}")).exits(0).says("superseded");
+}
+
+#[test]
+fn orphans_that_stand_there_are_kept_where_the_configuration_says_so() {
+    let place = crate::given::given(
+        "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(id INTEGER PRIMARY KEY, p INTEGER REFERENCES p(id));
+         INSERT INTO c VALUES (1, 77);",
+    );
+    let refused = place.tidewater(BOTH).exits(1);
+    refused.says("E0028").says("c has orphans: 1 row").says("orphans = \"keep\"").never_says("77");
+    place.file(
+        "tidewater.toml",
+        r#"
+[endpoint.shop]
+url = "sqlite:shop.db"
+[endpoint.till]
+url = "sqlite:till.db"
+[sync.all]
+between = ["shop", "till"]
+[sync.all.table.c]
+orphans = "keep"
+"#,
+    );
+    place.tidewater("plan").says("orphans are kept");
+    place.tidewater("run --until-in-step").exits(0);
+    place.same_rows("shop.db", "till.db");
+    assert_eq!(place.sql("till.db", "SELECT id, p FROM c;"), "1|77");
+}

@@ -124,8 +124,9 @@ impl Member {
         if content.as_ref().is_some_and(|row| !row.has(&of.key_in_whole(), key)) {
             return Err(other_key(&entry.table));
         }
-        if entry.kind == Collided::Unique && entry.ended_ms.is_none() && !matches!(choice, Choice::Set(_)) {
-            return Err(stands_aside(&entry.table));
+        if entry.stands_aside() && entry.ended_ms.is_none() && !matches!(choice, Choice::Set(_)) {
+            let orphan = entry.kind == Collided::ForeignKey;
+            return Err(if orphan { is_an_orphan(&entry.table) } else { stands_aside(&entry.table) });
         }
         let aside = if stored.hash.is_none() { super::parked::row(c, tab, key).map_err(sqlite)? } else { None };
         let state = self.decode(open, table, &stored, now_row.as_ref().or(aside.as_ref()))?;
@@ -257,7 +258,10 @@ fn other_key(table: &str) -> Error {
 
 fn in_the_way(table: &str) -> Error {
     Error::new(Kind::Conflict, code::ROW_HELD, format!("{table}: the row cannot be written as chosen"))
-        .meaning("It breaks a constraint of the table, or another row has a unique value of it. Nothing was changed.")
+        .meaning(
+            "It breaks a constraint of the table, another row has a unique value of it, or it refers to a row that is \
+             not there. Nothing was changed.",
+        )
         .remedy("Choose other values with --set, or change what is in the way.")
 }
 
@@ -272,4 +276,14 @@ fn stands_aside(table: &str) -> Error {
     Error::new(Kind::Conflict, code::ROW_HELD, what)
         .meaning("It cannot be shown as it is. Nothing was changed.")
         .remedy("Give it another value with --set COLUMN=VALUE, or change or delete the row in its way.")
+}
+
+fn is_an_orphan(table: &str) -> Error {
+    let what = format!("this row of {table} stands aside because a row that it refers to is not there");
+    Error::new(Kind::Conflict, code::ROW_HELD, what)
+        .meaning("It comes back by itself, on all sides, when that row does. Nothing was changed.")
+        .remedy(
+            "Insert the row that it refers to, or put it back where a conflict of its own deleted it (`conflicts list` \
+             names those); or let this one refer to another with --set COLUMN=VALUE.",
+        )
 }

@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::seal::Phase;
 use super::witness::Witness;
-use super::{Member, READER, SharedTable, State, leaves, parked};
+use super::{Member, READER, SharedTable, State, leaves, orphans, parked};
 use crate::capture::{self, At};
 use crate::meta;
 use crate::own_ddl;
@@ -286,7 +286,7 @@ impl State {
             .prepare(&format!("SELECT tab, name, columns, rules, {parted} FROM _tidewater_shared ORDER BY tab"))
             .and_then(|mut s| s.query_map([], Noted::read)?.collect())
             .map_err(sqlite)?;
-        let mut tables = Vec::new();
+        let (mut tables, mut described) = (Vec::new(), Vec::new());
         for Noted { tab, name, columns, rules, keep_days, part, lacking } in rows {
             // A table that was dropped is shared no more; its versions stay until it comes back.
             let Some(details) = schema::details(c, &name).map_err(sqlite)? else { continue };
@@ -333,8 +333,15 @@ impl State {
                 writer,
                 rivals,
                 claimed,
-                touched: false,
+                // What was to be looked at when an engine died is looked at now.
+                touched: true,
+                kin: orphans::Kin::new(),
             });
+            described.push(details);
+        }
+        // A leaf has not all parents: it shows what those show who have.
+        if tables.iter().all(|of: &SharedTable| of.part.is_none()) {
+            orphans::relate(c, &mut tables, &described).map_err(sqlite)?;
         }
         Ok(tables)
     }
@@ -439,6 +446,9 @@ impl State {
 
     /// A peer, and whom it has met, are met; and how far it read the queue here is noted, for those who ask.
     pub(super) fn met(&mut self, peer: &Introduction) -> Result<()> {
+        if let Some(member) = &mut self.member {
+            member.catching_up = false;
+        }
         let met = self.sealed(|open, c, member| {
             let sqlite = |e| open.explain(e);
             member.ledger.learn(peer);

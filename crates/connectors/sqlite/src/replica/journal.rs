@@ -11,6 +11,9 @@ use tidewater_core::replica::{Entry, Selection, Side};
 /// The kind of a row that stands aside.
 pub(super) const PARKED: &str = "unique";
 
+/// The kind of one that stands aside because what it refers to is not there.
+pub(super) const ORPHAN: &str = "foreign-key";
+
 fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Update => "update",
@@ -18,11 +21,12 @@ fn word(kind: Kind) -> &'static str {
         Kind::Insert => "insert",
         Kind::FirstContact => "first-contact",
         Kind::Unique => PARKED,
+        Kind::ForeignKey => ORPHAN,
     }
 }
 
 fn kind(word: &str) -> Kind {
-    let all = [Kind::Update, Kind::DeleteUpdate, Kind::Insert, Kind::FirstContact, Kind::Unique];
+    let all = [Kind::Update, Kind::DeleteUpdate, Kind::Insert, Kind::FirstContact, Kind::Unique, Kind::ForeignKey];
     all.into_iter().find(|kind| self::word(*kind) == word).unwrap_or(Kind::Update)
 }
 
@@ -83,9 +87,14 @@ pub(super) fn end_one(c: &Connection, id: &[u8; 16], now_ms: i64) -> rusqlite::R
 }
 
 /// The number of a row that stands aside: of its writes.
-pub(super) fn parked_id(table: &str, key: &Key, state: &State) -> [u8; 16] {
+pub(super) fn parked_id(kind: &str, table: &str, key: &Key, state: &State) -> [u8; 16] {
     let siblings = state.siblings().iter().map(|sibling| sibling.dot).collect();
-    Conflict { kind: Kind::Unique, collisions: vec![], open: false, siblings }.id(&format!("{PARKED} in {table}"), key)
+    Conflict { kind: Kind::Unique, collisions: vec![], open: false, siblings }.id(&format!("{kind} in {table}"), key)
+}
+
+/// A row does not stand aside any more, for whatever reason it did.
+pub(super) fn end_parked(c: &Connection, table: &str, key: &Key, state: &State, now_ms: i64) -> rusqlite::Result<()> {
+    [PARKED, ORPHAN].iter().try_for_each(|kind| end_one(c, &parked_id(kind, table, key, state), now_ms))
 }
 
 /// One row of the table.
@@ -211,10 +220,11 @@ impl Member {
         let shown = self.shown(table, &state);
         let collisions = shown.conflict.as_ref().map(|conflict| &conflict.collisions[..]).unwrap_or_default();
         let kind = self::kind(&raw.kind);
-        let parked = kind == Kind::Unique;
-        let collided = match parked {
-            true => of.claimed.clone(),
-            false => collisions.iter().flat_map(|collision| collision.columns.iter().copied()).collect(),
+        let parked = matches!(kind, Kind::Unique | Kind::ForeignKey);
+        let collided = match kind {
+            Kind::Unique => of.claimed.clone(),
+            Kind::ForeignKey => of.kin.parents.iter().flat_map(|parent| parent.columns.iter().copied()).collect(),
+            _ => collisions.iter().flat_map(|collision| collision.columns.iter().copied()).collect(),
         };
         let sides = sides(&state, &shown, row.as_ref().filter(|_| !parked), |dot| self.side_of(dot));
         Ok(Some(Entry {

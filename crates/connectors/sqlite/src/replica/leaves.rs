@@ -24,7 +24,7 @@ use tidewater_core::{Error, Kind, Result, code};
 pub(super) struct Leaf {
     /// The number of its first incarnation: what was sent to one was sent to all.
     number: u32,
-    /// What it holds of each table of the membership; `None` is all.
+    /// What it holds of each table of the membership.
     parts: Vec<Option<Held>>,
 }
 
@@ -133,19 +133,23 @@ impl Member {
     pub(super) fn hear_parts(&mut self, peer: &Introduction) {
         let (Some(node), Some(first)) = (peer.node(), peer.incarnations.first()) else { return };
         let number = self.ledger.number_of(&first.node);
+        if peer.tables.values().all(|said| said.part.is_none()) {
+            return;
+        }
         let held = |table: &usize| {
             let of = &self.tables[*table];
-            let part = peer.tables.get(&of.view.table.to_ascii_lowercase())?.part.as_ref()?;
+            let said = peer.tables.get(&of.view.table.to_ascii_lowercase())?;
+            // It has not all rows that decide what is shown, also of tables that it holds as a whole.
+            let whole = Part { columns: (0..of.names.len()).collect(), filter: None };
+            let part = said.part.as_ref().unwrap_or(&whole);
             let filtered = part.filter.as_ref().map(|filter| {
                 let keys = of.view.narrowed(&of.view.key);
                 View { filter: Some(filter.clone()), ..keys }
             });
             Some(Held { columns: part.columns.clone(), filtered })
         };
-        let parts: Vec<Option<Held>> = self.of.iter().map(held).collect();
-        if parts.iter().any(Option::is_some) {
-            self.leaves.insert(node, Leaf { number, parts });
-        }
+        let parts = self.of.iter().map(held).collect();
+        self.leaves.insert(node, Leaf { number, parts });
     }
 
     /// What a leaf is handed of a row that was written; nothing, where that does not concern it.
@@ -231,7 +235,7 @@ impl Member {
 
     /// A row is not of this leaf's part any more: it goes, and so does what is known of it. Not while it holds writes
     /// that the sender has not seen: those go there first.
-    pub(super) fn withdraw(
+    pub(super) fn take_back(
         &mut self,
         open: &Open,
         c: &Connection,

@@ -1,9 +1,9 @@
 //! A SQLite database as a replica: it accepts writes of its own, and takes in those of others.
 //!
 //! `join` makes it one, `seal` gives what other programs wrote a version, `queue` hands versions out, `take_in` joins
-//! those of others, `show` writes the row of a state with its version, `parked` keeps rows aside that cannot be shown, `journal` keeps what
-//! collided, `forget` forgets what of it is over for long, `ledger` counts, `witness` tells a copy from the original,
-//! `leaves` sees to replicas that hold a part.
+//! those of others, `show` writes the row of a state with its version, `parked` keeps rows aside that cannot be shown,
+//! `orphans` those that refer to rows that are not there, `journal` keeps what collided, `forget` forgets what of it is
+//! over for long, `ledger` counts, `witness` tells a copy from the original, `leaves` sees to replicas that hold a part.
 //!
 //! Architecture invariants: a state is decoded only with the row sealed, in the same transaction; what uses a number
 //! notes it with the witness before its commit; every commit here survives a crash of the machine, so nothing leaves
@@ -17,6 +17,7 @@ mod journal;
 mod key;
 mod leaves;
 mod ledger;
+mod orphans;
 mod parked;
 mod prune;
 mod queue;
@@ -79,6 +80,8 @@ struct SharedTable {
     claimed: Vec<usize>,
     /// Whether rows that stand aside are to be looked at again.
     touched: bool,
+    /// To whom its rows refer, and who refers to them.
+    kin: orphans::Kin,
 }
 
 impl SharedTable {
@@ -109,6 +112,10 @@ struct Member {
     leaves: HashMap<Node, leaves::Leaf>,
     /// What positions in others' queues are good for: the tables that were asked for.
     scope: String,
+    /// The tables by their places, parents before their children; those that refer to each other together.
+    generations: Vec<Vec<usize>>,
+    /// Whether there is more to come of what is being taken in.
+    catching_up: bool,
     /// The schema for which the engine's own triggers were made, if others read this database.
     chained_at: Option<i64>,
     /// How many rows are sealed in one transaction.
@@ -136,6 +143,7 @@ impl Member {
         let scope = names.join(",");
         let pace = Pace::default();
         Ok(Self {
+            generations: orphans::generations(&tables),
             ledger,
             following,
             tables,
@@ -143,6 +151,7 @@ impl Member {
             parts,
             leaves: HashMap::new(),
             scope,
+            catching_up: false,
             chained_at: None,
             pace,
             suspect: Cell::new(None),
@@ -379,6 +388,9 @@ impl State {
                 if let Some(why) = alike::differs(c, &shared[at], table).map_err(sqlite)? {
                     prepared.unfit.entry(at).or_insert(why);
                 }
+            }
+            if !create {
+                orphans::refuse_standing(c, &open.database.shown, shared).map_err(sqlite)??;
             }
             Ok(prepared)
         };

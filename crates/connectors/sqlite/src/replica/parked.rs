@@ -54,6 +54,17 @@ pub(super) fn rivals(details: &Details, view: &View) -> Result<(Vec<Rivals>, Vec
     Ok((found, claimed))
 }
 
+/// Why a row stands aside, as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Another row has a unique value of it.
+    Taken = 0,
+    /// It breaks a constraint by itself.
+    Unfit = 1,
+    /// A row that it refers to is not there.
+    Orphan = 2,
+}
+
 /// When a row claimed its unique values, and its key.
 type Claim = (Stamp, Key);
 
@@ -61,8 +72,7 @@ type Claim = (Stamp, Key);
 struct Aside {
     key: Key,
     row: Row,
-    /// It breaks a constraint by itself.
-    unfit: bool,
+    why: Why,
     claim: Claim,
     state: State,
 }
@@ -88,22 +98,35 @@ pub(super) fn count(c: &Connection) -> rusqlite::Result<u64> {
     c.prepare_cached("SELECT count(*) FROM _tidewater_parked")?.query_row([], |row| row.get(0))
 }
 
-fn any(c: &Connection, tab: i64) -> rusqlite::Result<bool> {
+/// Whether any row of a table stands aside.
+pub(super) fn any(c: &Connection, tab: i64) -> rusqlite::Result<bool> {
     c.prepare_cached("SELECT EXISTS (SELECT 1 FROM _tidewater_parked WHERE tab = ?1)")?
         .query_row([tab], |row| row.get(0))
 }
 
+/// Whether any of them is an orphan.
+pub(super) fn any_orphan(c: &Connection, tab: i64) -> rusqlite::Result<bool> {
+    c.prepare_cached("SELECT EXISTS (SELECT 1 FROM _tidewater_parked WHERE tab = ?1 AND unfit = 2)")?
+        .query_row([tab], |row| row.get(0))
+}
+
+/// The orphans of a table are looked at like others that stand aside.
+pub(super) fn take_for_candidates(c: &Connection, tab: i64) -> rusqlite::Result<()> {
+    c.prepare_cached("UPDATE _tidewater_parked SET unfit = 0 WHERE tab = ?1 AND unfit = 2")?.execute([tab]).map(drop)
+}
+
 /// A row stands aside, at least until everything else of its batch is written.
 pub(super) fn keep(c: &Connection, tab: i64, key: &Key, row: &Row, why: &Refused) -> rusqlite::Result<()> {
-    let (unfit, reason) = match why {
-        Refused::Taken(reason) => (false, reason),
-        Refused::Unfit(reason) => (true, reason),
+    let (why, reason) = match why {
+        Refused::Taken(reason) => (Why::Taken, reason),
+        Refused::Unfit(reason) => (Why::Unfit, reason),
+        Refused::Orphan(reason) => (Why::Orphan, reason),
     };
     c.prepare_cached(
         "INSERT INTO _tidewater_parked(tab, key, row, unfit, reason) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT (tab, key) DO UPDATE SET row = excluded.row, unfit = excluded.unfit, reason = excluded.reason",
     )?
-    .execute((tab, key::Stored(key), row.as_bytes(), unfit, reason))
+    .execute((tab, key::Stored(key), row.as_bytes(), why as i64, reason))
     .map(drop)
 }
 
@@ -137,26 +160,26 @@ impl SharedTable {
 }
 
 impl Member {
-    /// Brings every table that was written to where each row that stands aside has an earlier one in its way.
-    pub(super) fn arrange(&mut self, open: &Open, c: &Connection) -> Result<()> {
-        for table in 0..self.tables.len() {
-            if std::mem::take(&mut self.tables[table].touched) {
-                while any(c, self.tables[table].tab).map_err(|e| open.explain(e))?
-                    && self.arrange_once(open, c, table)?
-                {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks once at every row that stands aside, the earliest first. Says whether any is shown now.
-    fn arrange_once(&mut self, open: &Open, c: &Connection, table: usize) -> Result<bool> {
+    /// Looks once at every row that stands aside, the earliest first; with `orphans` also at those. Adds who is shown
+    /// now, with the state.
+    pub(super) fn arrange_once(
+        &mut self,
+        open: &Open,
+        c: &Connection,
+        table: usize,
+        orphans: bool,
+        shown: &mut Vec<(usize, Key, State)>,
+    ) -> Result<()> {
         let sqlite = |e| open.explain(e);
-        let mut aside = self.aside(open, c, table)?;
-        aside.retain(|one| !one.unfit);
+        let mut aside = self.aside(open, c, table, |why| why == Why::Taken || (orphans && why == Why::Orphan))?;
         aside.sort_by(|one, other| one.claim.cmp(&other.claim));
-        let mut shown = false;
         for one in aside {
+            if self.tables[table].is_no_candidate(c, &one.row).map_err(sqlite)? {
+                if one.why != Why::Orphan {
+                    keep(c, self.tables[table].tab, &one.key, &one.row, &super::orphans::orphan()).map_err(sqlite)?;
+                }
+                continue;
+            }
             let rivals = self.tables[table].in_the_way(c, &one.key, &one.row).map_err(sqlite)?;
             let mut later = Vec::new();
             for rival in &rivals {
@@ -166,6 +189,9 @@ impl Member {
                 }
             }
             if later.len() < rivals.len() {
+                if one.why != Why::Taken {
+                    keep(c, self.tables[table].tab, &one.key, &one.row, &taken()).map_err(sqlite)?;
+                }
                 continue;
             }
             c.execute_batch("SAVEPOINT place").map_err(sqlite)?;
@@ -181,21 +207,18 @@ impl Member {
             }
             c.execute_batch("RELEASE place").map_err(sqlite)?;
             for (rival, row) in &later {
-                let why = Refused::Taken("another row claimed a unique value of it earlier".to_owned());
-                keep(c, self.tables[table].tab, rival, row, &why).map_err(sqlite)?;
+                keep(c, self.tables[table].tab, rival, row, &taken()).map_err(sqlite)?;
                 self.now_shown(c, table, rival, Some(row), None).map_err(sqlite)?;
             }
             forget(c, self.tables[table].tab, &one.key).map_err(sqlite)?;
             self.now_shown(c, table, &one.key, None, Some(&one.row)).map_err(sqlite)?;
-            let id = journal::parked_id(&self.tables[table].view.table, &one.key, &one.state);
-            journal::end_one(c, &id, open.env.clock.now_ms()).map_err(sqlite)?;
-            shown = true;
+            shown.push((table, one.key, one.state));
         }
-        Ok(shown)
+        Ok(())
     }
 
     /// The row in the user's table is another one than the version said: shown now, or not.
-    fn now_shown(
+    pub(super) fn now_shown(
         &mut self,
         c: &Connection,
         table: usize,
@@ -206,6 +229,7 @@ impl Member {
         let tab = self.tables[table].tab;
         let hash = row.map(|row| row.hash().0);
         self.ledger.count(tab, before.map(|row| row.hash().0), hash);
+        self.moved(table, key, before.is_some(), row.is_some());
         // Other replicas arrange their rows themselves; but a leaf is told what is shown.
         c.prepare_cached("UPDATE _tidewater_version SET hash = ?3 WHERE tab = ?1 AND key = ?2")?.execute((
             tab,
@@ -215,21 +239,26 @@ impl Member {
         self.hand_out_again(c, tab, key)
     }
 
-    /// The rows of a table that stand aside, with their claims.
-    fn aside(&self, open: &Open, c: &Connection, table: usize) -> Result<Vec<Aside>> {
+    /// The rows of a table that stand aside for some reasons, with their claims.
+    fn aside(&self, open: &Open, c: &Connection, table: usize, which: impl Fn(Why) -> bool) -> Result<Vec<Aside>> {
         let sqlite = |e| open.explain(e);
         let of = &self.tables[table];
-        let parked: Vec<(key::Read, Vec<u8>, bool)> = c
+        let parked: Vec<(key::Read, Vec<u8>, i64)> = c
             .prepare_cached("SELECT key, row, unfit FROM _tidewater_parked WHERE tab = ?1")
             .and_then(|mut s| s.query_map([of.tab], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect())
             .map_err(sqlite)?;
         let mut aside = Vec::new();
-        for (key::Read(key), row, unfit) in parked {
+        for (key::Read(key), row, why) in parked {
+            let reasons = [Why::Taken, Why::Unfit, Why::Orphan];
+            let why = reasons.into_iter().find(|reason| *reason as i64 == why).unwrap_or(Why::Taken);
+            if !which(why) {
+                continue;
+            }
             let row = crate::ledger::key(&row)?;
             let Some(stored) = seal::stored(c, of.tab, &key).map_err(sqlite)? else { continue };
             let state = self.decode(open, table, &stored, Some(&row))?;
             let claim = of.claim(&key, &self.shown(table, &state));
-            aside.push(Aside { key, row, unfit, claim, state });
+            aside.push(Aside { key, row, why, claim, state });
         }
         Ok(aside)
     }
@@ -254,7 +283,7 @@ impl Member {
             if !any(c, self.tables[table].tab).map_err(|e| open.explain(e))? {
                 continue;
             }
-            for one in self.aside(open, c, table)? {
+            for one in self.aside(open, c, table, |_| true)? {
                 self.enter_one(open, c, table, &one, run)?;
             }
         }
@@ -271,25 +300,48 @@ impl Member {
         row: &Row,
     ) -> Result<()> {
         let state = self.decode(open, table, stored, Some(row))?;
+        let orphan = c
+            .prepare_cached("SELECT unfit = 2 FROM _tidewater_parked WHERE tab = ?1 AND key = ?2")
+            .and_then(|mut s| s.query_row((self.tables[table].tab, key::Stored(key)), |row| row.get(0)).optional())
+            .map_err(|e| open.explain(e))?;
+        let why = if orphan == Some(true) { Why::Orphan } else { Why::Taken };
         let claim = (Stamp::GENESIS, key.clone());
-        let one = Aside { key: key.clone(), row: row.clone(), unfit: false, claim, state };
+        let one = Aside { key: key.clone(), row: row.clone(), why, claim, state };
         self.enter_one(open, c, table, &one, "")
     }
 
     fn enter_one(&mut self, open: &Open, c: &Connection, table: usize, one: &Aside, run: &str) -> Result<()> {
+        let sqlite = |e| open.explain(e);
         let of = &self.tables[table];
+        // One whose place is taken may have lost its parent since.
+        let orphan = match one.why {
+            Why::Taken => of.is_no_candidate(c, &one.row).map_err(sqlite)?,
+            why => why == Why::Orphan,
+        };
+        let (kind, other, rule) = match orphan {
+            true => (journal::ORPHAN, journal::PARKED, "park"),
+            false => (journal::PARKED, journal::ORPHAN, "first-writer"),
+        };
+        if !of.kin.parents.is_empty() {
+            let other = journal::parked_id(other, &of.view.table, &one.key, &one.state);
+            journal::end_one(c, &other, open.env.clock.now_ms()).map_err(sqlite)?;
+        }
         let entry = journal::New {
-            id: journal::parked_id(&of.view.table, &one.key, &one.state),
+            id: journal::parked_id(kind, &of.view.table, &one.key, &one.state),
             tab: of.tab,
             key: &one.key,
-            kind: journal::PARKED,
-            rule: "first-writer".to_owned(),
+            kind,
+            rule: rule.to_owned(),
             open: false,
             state: self.ledger.encode(&one.state, &of.rules),
             shown: Some(&of.whole(&one.row)),
             at_ms: open.env.clock.now_ms(),
             run,
         };
-        journal::enter(c, &entry).map(drop).map_err(|e| open.explain(e))
+        journal::enter(c, &entry).map(drop).map_err(sqlite)
     }
+}
+
+fn taken() -> Refused {
+    Refused::Taken("another row claimed a unique value of it earlier".to_owned())
 }

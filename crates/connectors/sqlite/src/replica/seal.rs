@@ -16,6 +16,9 @@ use tidewater_core::replica::{Adopted, Merged};
 use tidewater_core::transport::{Budget, Pace};
 use tidewater_core::{Error, Kind, Result, code};
 
+/// What `reshow` says of a table whose rows may be orphans, and nothing else is new about.
+const RESHOW_ORPHANS: i64 = 2;
+
 /// A version, as it is stored.
 pub(super) struct Stored {
     /// The hash of the row in the user's table; `None` where there is none: it is deleted, or stands aside.
@@ -96,6 +99,7 @@ impl Member {
     ) -> rusqlite::Result<()> {
         let hash = row.map(|row| row.hash().0);
         self.ledger.count(self.tables[table].tab, before, hash);
+        self.moved(table, key, before.is_some(), row.is_some());
         let bytes = self.ledger.encode(state, &self.tables[table].rules);
         let seq = i64::try_from(self.ledger.advance()).unwrap_or(i64::MAX);
         c.prepare_cached(
@@ -172,6 +176,7 @@ impl Member {
             };
             self.seal_one(open, c, change.table, &change.key, row.as_ref(), written.unwrap_or(now))?;
         }
+        self.withdraw(open, c, false)?;
         self.pace.learn(rows, open.env.clock.monotonic().saturating_sub(start));
         self.ledger.sealed.seq = found.through;
         crate::capture::confirm_here(c, &mut self.following, &self.ledger.sealed).map_err(|e| open.explain(e))?;
@@ -187,13 +192,16 @@ impl Member {
                 Sealed::SchemaChanged => return Ok(false),
             }
         }
-        let changed: Vec<i64> = c
-            .prepare_cached("SELECT tab FROM _tidewater_shared WHERE reshow")
-            .and_then(|mut s| s.query_map([], |row| row.get(0))?.collect())
+        let changed: Vec<(i64, i64)> = c
+            .prepare_cached("SELECT tab, reshow FROM _tidewater_shared WHERE reshow")
+            .and_then(|mut s| s.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
             .map_err(|e| open.explain(e))?;
-        for tab in changed {
+        for (tab, reshow) in changed {
             if let Some(table) = self.tables.iter().position(|of| of.tab == tab) {
-                self.show_by_new_rules(open, c, table)?;
+                if reshow != RESHOW_ORPHANS {
+                    self.show_by_new_rules(open, c, table)?;
+                }
+                self.tables[table].kin.look_at_all();
             }
             c.execute("UPDATE _tidewater_shared SET reshow = 0 WHERE tab = ?1", [tab]).map_err(|e| open.explain(e))?;
         }
@@ -278,6 +286,13 @@ impl Member {
             }
         };
         self.tables[table].enter(c, next.0, next.1.as_deref()).map_err(sqlite)?;
+        // Which of its rows are orphans is known when it is whole.
+        self.tables[table].kin.clear();
+        self.withdraw(open, c, false)?;
+        if next.0 == Phase::Whole && !self.tables[table].kin.parents.is_empty() {
+            let sql = "UPDATE _tidewater_shared SET reshow = ?2 WHERE tab = ?1 AND reshow = 0";
+            c.execute(sql, (self.tables[table].tab, RESHOW_ORPHANS)).map_err(sqlite)?;
+        }
         Ok(Adopted { rows: rows as u64, done: next.0 == Phase::Whole })
     }
 

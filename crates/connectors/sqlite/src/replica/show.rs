@@ -44,13 +44,15 @@ pub(super) enum Refused {
     Taken(String),
     /// It breaks a constraint by itself.
     Unfit(String),
+    /// A row that it refers to is not there.
+    Orphan(String),
 }
 
 impl Refused {
     /// What the database said.
     pub(super) fn said(self) -> String {
         match self {
-            Refused::Taken(said) | Refused::Unfit(said) => said,
+            Refused::Taken(said) | Refused::Unfit(said) | Refused::Orphan(said) => said,
         }
     }
 }

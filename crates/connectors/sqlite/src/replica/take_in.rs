@@ -31,7 +31,7 @@ impl Member {
         let leaf = self.leaves.get(&versions.node).cloned();
         for version in incoming {
             if version.withdrawn {
-                self.withdraw(open, c, &version, &mut merged)?;
+                self.take_back(open, c, &version, &mut merged)?;
                 continue;
             }
             let had = leaf.as_ref().map(|leaf| (leaf, version.table, version.key.clone()));
@@ -49,6 +49,7 @@ impl Member {
         for one in pending {
             self.show(open, c, one, run, &mut merged)?;
         }
+        self.catching_up = !versions.settled;
         self.arrange(open, c)?;
         if versions.settled {
             self.enter_parked(open, c, run)?;

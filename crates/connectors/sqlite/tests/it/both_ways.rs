@@ -7,6 +7,7 @@ mod conflicts;
 mod convergence;
 mod copies;
 mod first_contact;
+mod foreign_keys;
 mod journal;
 mod locks;
 mod meetings;

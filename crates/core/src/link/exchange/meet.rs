@@ -381,6 +381,10 @@ fn check_policy(table: &str, policy: &Policy, columns: &[ViewColumn]) -> Result<
 
 /// Columns that only another member has: the table is to have them everywhere.
 fn add_columns(known: &mut Table, other: &Table) {
+    let new = |name: &String| known.column(name).is_none();
+    let with_new = other.foreign_keys.iter().filter(|fk| fk.columns.iter().any(new));
+    let with_new: Vec<_> = with_new.cloned().collect();
+    known.foreign_keys.extend(with_new);
     for column in &other.columns {
         if known.column(&column.name).is_none() {
             known.columns.push(column.clone());

@@ -4,7 +4,7 @@ use super::replica::{Replica, meet};
 use super::world::{Case, dot, key, lacking, row};
 use tidewater_core::change::{Row, Value};
 use tidewater_core::merge::{
-    Collision, DeleteUpdate, Dot, Kind, Policy, PolicyError, Rule, Rules, Shown, Stamp, State,
+    Collision, DeleteUpdate, Dot, Kind, Orphans, Policy, PolicyError, Rule, Rules, Shown, Stamp, State,
 };
 
 fn columns(rules: &[(&str, Rule)]) -> Vec<(String, Rule)> {
@@ -497,8 +497,12 @@ fn nodes_compare_rules_by_a_hash_that_does_not_depend_on_their_order() {
     let differing = [
         Policy { row: Rule::LastWriter, ..one.clone() },
         Policy { delete_update: DeleteUpdate::Delete, ..one.clone() },
+        Policy { orphans: Orphans::Keep, ..one.clone() },
         Policy { together: vec![names(&["c", "d", "e", "f"])], ..one.clone() },
         Policy { columns: columns(&[("a", Rule::Manual), ("b", Rule::Prefer("bq".to_owned()))]), ..one.clone() },
     ];
     assert!(differing.iter().all(|policy| policy.hash() != one.hash()));
+    for policy in differing {
+        assert_eq!(Policy::from_words(&policy.words()), Some(policy));
+    }
 }

@@ -14,7 +14,9 @@
 //! lost: taking theirs where neither side knows all; no journal; no new incarnation for a file that was copied or put
 //! back, also where only the witness's time tells; leaving out what came from a peer's earlier incarnation; positions in
 //! a queue that outlive an incarnation; rows that stand aside and are not kept, or never looked at again; a lost log, or
-//! dropped triggers, without looking at all rows; the last writer's whole row where another is in the way. Not found
+//! dropped triggers, without looking at all rows; the last writer's whole row where another is in the way; children of rows
+//! that are gone, rows that came, or orphans whose parent came, that are not looked at; orphans of a cycle that are brought
+//! back one by one. Not found
 //! for certain, since it takes a write within a millisecond: merging without sealing (`locks.rs` has a test of it).
 #![allow(clippy::print_stdout)]
 

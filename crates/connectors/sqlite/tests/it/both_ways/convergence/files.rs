@@ -89,7 +89,7 @@ pub(super) fn holding(path: &Path) -> Holding {
 }
 
 /// What is wrong with a file by itself, once it is in step: a row without a version, a version without its row, or
-/// another row than the version says; and damage.
+/// another row than the version says; a row that is shown without its parent; and damage.
 pub(super) fn faults(path: &Path) -> Vec<String> {
     let c = connect(path);
     let mut faults = Vec::new();
@@ -97,6 +97,10 @@ pub(super) fn faults(path: &Path) -> Vec<String> {
     if said != "ok" {
         faults.push(said);
     }
+    let orphans = c.prepare("SELECT DISTINCT \"table\" FROM pragma_foreign_key_check");
+    let orphans =
+        orphans.and_then(|mut s| s.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>());
+    faults.extend(orphans.expect("a check").into_iter().map(|table| format!("{table} shows orphans")));
     for shape in &SHAPES {
         let rows = rows(&c, shape.name, shape.key);
         let sql = "SELECT v.key, v.hash FROM _tidewater_version v JOIN _tidewater_shared s ON s.tab = v.tab \

@@ -24,12 +24,14 @@ const fn shape(name: &'static str, key: &'static [&'static str], tokens: &'stati
     Shape { name, key, tokens }
 }
 
-pub(super) const SHAPES: [Shape; 7] = [
+pub(super) const SHAPES: [Shape; 9] = [
     shape("plain", &["id"], &["a", "b", "c"]),
     shape("ruled", &["id"], &["a", "b"]),
     shape("single", &["id"], &["v", "w"]),
     shape("parent", &["id"], &["a", "last"]),
     shape("child", &["id"], &["v"]),
+    shape("grandchild", &["id"], &["v"]),
+    shape("tree", &["id"], &["v"]),
     shape("tag", &["name"], &["v", "w"]),
     shape("stock", &["place", "part"], &["v"]),
 ];
@@ -40,6 +42,9 @@ pub(super) const SCHEMA: &str = "PRAGMA journal_mode = WAL;
     CREATE TABLE single(id INTEGER PRIMARY KEY, u TEXT UNIQUE, p INTEGER, q INTEGER, v TEXT, w TEXT, UNIQUE (p, q));
     CREATE TABLE parent(id INTEGER PRIMARY KEY, a TEXT, last TEXT);
     CREATE TABLE child(id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent(id) ON DELETE CASCADE, v TEXT);
+    CREATE TABLE grandchild(id INTEGER PRIMARY KEY, child INTEGER REFERENCES child(id) ON DELETE CASCADE, nick TEXT UNIQUE, v TEXT);
+    CREATE INDEX grandchild_child ON grandchild(child);
+    CREATE TABLE tree(id INTEGER PRIMARY KEY, above INTEGER REFERENCES tree(id) ON DELETE CASCADE, slug TEXT UNIQUE, v TEXT);
     CREATE TRIGGER latest_child AFTER INSERT ON child BEGIN
       UPDATE parent SET last = NEW.v WHERE id = NEW.parent; END;
     CREATE TABLE tag(name TEXT COLLATE NOCASE PRIMARY KEY NOT NULL, v TEXT, w TEXT);
@@ -53,6 +58,8 @@ pub(super) const BEGINNING: &str = "
     INSERT INTO single SELECT value, 'u' || value, value, value, 'g-v' || value, NULL FROM generate_series(1, 6);
     INSERT INTO parent SELECT value, 'g-a' || value, NULL FROM generate_series(1, 6);
     INSERT INTO child SELECT value, 1 + value % 6, 'g-v' || value FROM generate_series(1, 12);
+    INSERT INTO grandchild SELECT value, 1 + value % 12, 'n' || value, 'g-v' || value FROM generate_series(1, 6);
+    INSERT INTO tree SELECT value, nullif(value / 2, 0), 's' || value, 'g-v' || value FROM generate_series(1, 8);
     INSERT INTO tag SELECT 'k' || value, 'g-v' || value, NULL FROM generate_series(1, 6);
     INSERT INTO stock SELECT 'north', value, 'g-v' || value FROM generate_series(1, 6);";
 
@@ -130,7 +137,10 @@ impl Program<'_> {
     pub(super) fn run(&mut self, path: &Path, transactions: u64, pause_ms: u64) -> rusqlite::Result<()> {
         let c = Connection::open(path)?;
         c.busy_timeout(Duration::from_secs(20))?;
-        c.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON;")?;
+        c.execute_batch("PRAGMA synchronous = OFF;")?;
+        // Some leave orphans.
+        let enforced = self.dice.roll(8) > 0;
+        c.pragma_update(None, "foreign_keys", enforced)?;
         self.plain = super::files::columns(&c, "plain").into_iter().filter(|name| name != "id").collect();
         c.pragma_update(None, "recursive_triggers", self.dice.roll(2) == 0)?;
         for at in 0..transactions {
@@ -140,7 +150,7 @@ impl Program<'_> {
                     // A table that is dropped would delete its children.
                     c.execute_batch("PRAGMA foreign_keys = OFF")?;
                     self.transaction(&c, at, Self::migrate)?;
-                    c.execute_batch("PRAGMA foreign_keys = ON")?;
+                    c.pragma_update(None, "foreign_keys", enforced)?;
                 }
                 2 => self.transaction(&c, at, |of, c| (0..30).try_for_each(|_| of.statement(c)))?,
                 _ => self.transaction(&c, at, |of, c| (0..=of.dice.roll(3)).try_for_each(|_| of.statement(c)))?,
@@ -185,7 +195,8 @@ impl Program<'_> {
             0..3 => self.plain(),
             3..5 => self.ruled(),
             5..8 => self.single(),
-            8..10 => self.family(),
+            8 => self.family(),
+            9 => self.descendants(),
             10 => self.tag(),
             _ => self.stock(),
         };
@@ -258,6 +269,26 @@ impl Program<'_> {
                 "UPDATE OR IGNORE child SET parent = (SELECT id FROM parent WHERE id >= {id}) WHERE id = {child}"
             ),
             _ => format!("INSERT OR REPLACE INTO child SELECT {child}, id, '{t}' FROM parent WHERE id = {id}"),
+        }
+    }
+
+    /// The children of children, and a table that refers to itself.
+    fn descendants(&mut self) -> String {
+        let (id, other, t) = (1 + self.dice.roll(12), 1 + self.dice.roll(12), self.token());
+        let name = self.dice.roll(9);
+        match self.dice.roll(9) {
+            0 => format!(
+                "INSERT OR REPLACE INTO grandchild SELECT {id}, id, 'n{name}', '{t}' FROM child WHERE id = {other}"
+            ),
+            1 => format!("DELETE FROM grandchild WHERE id = {id}"),
+            2 => format!("UPDATE OR IGNORE grandchild SET child = {other} WHERE id = {id}"),
+            3 => format!("UPDATE grandchild SET v = '{t}' WHERE id = {id}"),
+            4 | 5 => {
+                format!("INSERT OR REPLACE INTO tree SELECT {id}, id, 's{name}', '{t}' FROM tree WHERE id = {other}")
+            }
+            6 => format!("DELETE FROM tree WHERE id = {id}"),
+            7 => format!("UPDATE OR IGNORE tree SET above = {other}, v = '{t}' WHERE id = {id}"),
+            _ => format!("INSERT OR IGNORE INTO tree VALUES ({id}, NULL, 's{name}', '{t}')"),
         }
     }
 
