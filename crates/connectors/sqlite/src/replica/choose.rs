@@ -128,8 +128,7 @@ impl Member {
             let state = self.decode(open, &stored, now_row.as_ref())?;
             let aside = stored.hash.is_none() && super::parked::row(c, tab, &key).map_err(sqlite)?.is_some();
             let here = Here { hash: stored.hash, aside, disputed: true };
-            let via = stored.via;
-            let showing = self.showing(table, key, state, via, here);
+            let showing = self.showing(table, key, state, None, here);
             self.show(open, c, showing, "", &mut Merged::default())?;
         }
         Ok(())

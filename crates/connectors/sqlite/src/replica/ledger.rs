@@ -189,6 +189,11 @@ impl Ledger {
         self.nodes[at].number
     }
 
+    /// The number under which a node is stored, and one that stands for nobody where it has none.
+    pub(super) fn known_as(&self, node: &Node) -> i64 {
+        self.nodes.iter().find(|stored| stored.node == *node).map_or(-1, |stored| i64::from(stored.number))
+    }
+
     /// The node that is stored under a number.
     pub(super) fn node_of(&self, number: u32) -> Option<Node> {
         self.nodes.iter().find(|stored| stored.number == number).map(|stored| stored.node)

@@ -34,12 +34,13 @@ impl Member {
         }
         let mut statement = c
             .prepare_cached(
-                "SELECT q.seq, q.tab, q.key, v.hash, v.via, v.state FROM _tidewater_queue q \
+                "SELECT q.seq, q.tab, q.key, v.hash, v.state FROM _tidewater_queue q \
                  CROSS JOIN _tidewater_version v ON v.tab = q.tab AND v.key = q.key AND v.seq = q.seq \
-                 WHERE q.seq > ?1 ORDER BY q.seq",
+                 WHERE q.seq > ?1 AND q.via <> ?2 ORDER BY q.seq",
             )
             .map_err(sqlite)?;
-        let mut rows = statement.query([i64::try_from(after).unwrap_or(i64::MAX)]).map_err(sqlite)?;
+        let from = i64::try_from(after).unwrap_or(i64::MAX);
+        let mut rows = statement.query((from, self.ledger.known_as(&peer))).map_err(sqlite)?;
         let mut found = Versions { versions: vec![], node: self.ledger.node(), through: after, settled: false };
         let mut contents = Contents { c, member: self, open: HashMap::new() };
         let (mut bytes, mut looked_at) = (0, 0);
@@ -56,8 +57,7 @@ impl Member {
             looked_at += 1;
             let (seq, table, key, stored) = self.read(row).map_err(sqlite)?;
             found.through = seq;
-            let known = stored.via.is_some_and(|via| self.ledger.node_of(via) == Some(peer));
-            let Some(place) = table.filter(|_| !known) else { continue };
+            let Some(place) = table else { continue };
             let table = self.of[place];
             let content = contents.of(table, &key, &stored).map_err(sqlite)?;
             if stored.hash != content.shown.then(|| content.row.as_ref().map(|row| row.hash().0)).flatten() {
@@ -74,7 +74,7 @@ impl Member {
         let (seq, tab): (i64, i64) = (row.get(0)?, row.get(1)?);
         let table = self.of.iter().position(|table| self.tables[*table].tab == tab);
         let hash: Option<[u8; 16]> = row.get(3)?;
-        let stored = Stored { hash: hash.map(u128::from_le_bytes), via: row.get(4)?, bytes: row.get(5)? };
+        let stored = Stored { hash: hash.map(u128::from_le_bytes), bytes: row.get(4)? };
         Ok((seq.unsigned_abs(), table, row.get::<_, key::Read>(2)?.0, stored))
     }
 }

@@ -20,7 +20,6 @@ use tidewater_core::{Error, Kind, Result, code};
 pub(super) struct Stored {
     /// The hash of the row in the user's table; `None` where there is none: it is deleted, or stands aside.
     pub(super) hash: Option<u128>,
-    pub(super) via: Option<u32>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -75,16 +74,17 @@ pub(super) fn damaged(shown: &str, error: &dyn std::fmt::Display) -> Error {
 
 /// The version of a row.
 pub(super) fn stored(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<Option<Stored>> {
-    c.prepare_cached("SELECT hash, via, state FROM _tidewater_version WHERE tab = ?1 AND key = ?2")?
+    c.prepare_cached("SELECT hash, state FROM _tidewater_version WHERE tab = ?1 AND key = ?2")?
         .query_row((tab, key::Stored(key)), |row| {
             let hash: Option<[u8; 16]> = row.get(0)?;
-            Ok(Stored { hash: hash.map(u128::from_le_bytes), via: row.get(1)?, bytes: row.get(2)? })
+            Ok(Stored { hash: hash.map(u128::from_le_bytes), bytes: row.get(1)? })
         })
         .optional()
 }
 
 impl Member {
-    /// Writes a version under the next number. `before` is the hash of the row that was shown, `row` what is now.
+    /// Writes a version under the next number. `before` is the hash of the row that was shown, `row` what is now, `via`
+    /// from whom exactly this state came.
     pub(super) fn store(
         &mut self,
         c: &Connection,
@@ -99,13 +99,12 @@ impl Member {
         let bytes = self.ledger.encode(state, &self.tables[table].rules);
         let seq = i64::try_from(self.ledger.advance()).unwrap_or(i64::MAX);
         c.prepare_cached(
-            "INSERT INTO _tidewater_version(tab, key, seq, via, hash, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (tab, key) DO UPDATE SET seq = excluded.seq, via = excluded.via, hash = excluded.hash, \
-             state = excluded.state",
+            "INSERT INTO _tidewater_version(tab, key, seq, hash, state) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (tab, key) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, state = excluded.state",
         )?
-        .execute((self.tables[table].tab, key::Stored(key), seq, via, hash.map(u128::to_le_bytes), bytes))?;
-        c.prepare_cached("INSERT INTO _tidewater_queue(seq, tab, key) VALUES (?1, ?2, ?3)")?
-            .execute((seq, self.tables[table].tab, key::Stored(key)))
+        .execute((self.tables[table].tab, key::Stored(key), seq, hash.map(u128::to_le_bytes), bytes))?;
+        c.prepare_cached("INSERT INTO _tidewater_queue(seq, via, tab, key) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((seq, via.unwrap_or(0), self.tables[table].tab, key::Stored(key)))
             .map(drop)
     }
 
