@@ -11,6 +11,9 @@ use tidewater_core::change::Position;
 use tidewater_core::merge::{Dot, Node, State, Vector};
 use tidewater_core::replica::{Incarnation, Introduction, Known};
 
+/// Room for a state of as many bytes is made at once.
+const BYTES_USUAL: usize = 128;
+
 /// A node, as it is stored.
 #[derive(Debug, Clone)]
 struct Stored {
@@ -276,7 +279,7 @@ impl Ledger {
 
     /// Encodes a state under this account's numbers.
     pub(super) fn encode(&mut self, state: &State, rules: &tidewater_core::merge::Rules) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(BYTES_USUAL);
         state.encode(rules, &mut |node| self.number_of(node), &mut bytes);
         bytes
     }

@@ -64,7 +64,7 @@ impl Member {
                 return Err(self.unsealed(table));
             }
             bytes += stored.bytes.len() + content.row.as_ref().map_or(0, |row| row.as_bytes().len());
-            let state = self.decode(open, &stored, content.row.as_ref())?;
+            let state = self.decode_sealed(open, &stored, content.row.as_ref())?;
             found.versions.push(Version { table: place, key, state });
         }
     }

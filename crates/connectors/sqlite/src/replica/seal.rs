@@ -83,18 +83,17 @@ pub(super) fn stored(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<Op
 }
 
 impl Member {
-    /// Writes a version under the next number. `before` is the hash of the row that was shown, `row` what is now, `via`
-    /// from whom exactly this state came.
+    /// Writes a version under the next number. `before` is the hash of the row that was shown, `hash` of
+    /// what is now, `via` from whom exactly this state came.
     pub(super) fn store(
         &mut self,
         c: &Connection,
         (table, key): (usize, &Key),
         before: Option<u128>,
-        row: Option<&Row>,
+        hash: Option<u128>,
         via: Option<u32>,
         state: &State,
     ) -> rusqlite::Result<()> {
-        let hash = row.map(|row| row.hash().0);
         self.ledger.count(self.tables[table].tab, before, hash);
         let bytes = self.ledger.encode(state, &self.tables[table].rules);
         let seq = i64::try_from(self.ledger.advance()).unwrap_or(i64::MAX);
@@ -111,13 +110,17 @@ impl Member {
     /// The state that is stored, with the content that `row` is. Where the row was written since, what changed is
     /// absent.
     pub(super) fn decode(&self, open: &Open, stored: &Stored, row: Option<&Row>) -> Result<State> {
-        let node_of = |number| self.ledger.node_of(number);
-        let decode = |row| State::decode(&stored.bytes, row, &node_of).map_err(|e| damaged(&open.database.shown, &e));
-        let state = decode(row)?;
-        let written = row.is_some_and(|row| stored.hash.is_some_and(|hash| hash != row.hash().0));
-        let unseen = |state: &State| matches!(state.siblings(), [only] if only.content.as_ref() == row);
+        let state = self.decode_sealed(open, stored, row)?;
+        let unseen = matches!(state.siblings(), [only] if only.content.as_ref() == row);
+        let written = || row.is_some_and(|row| stored.hash.is_some_and(|hash| hash != row.hash().0));
         // The row was written, but no column seems so: then all of them count as written.
-        if written && unseen(&state) { decode(None) } else { Ok(state) }
+        if unseen && written() { self.decode_sealed(open, stored, None) } else { Ok(state) }
+    }
+
+    /// The same for a row that is known to be as it was sealed.
+    pub(super) fn decode_sealed(&self, open: &Open, stored: &Stored, row: Option<&Row>) -> Result<State> {
+        let node_of = |number| self.ledger.node_of(number);
+        State::decode(&stored.bytes, row, &node_of).map_err(|e| damaged(&open.database.shown, &e))
     }
 
     /// The row shown for a state.
@@ -131,8 +134,8 @@ impl Member {
     /// The same, where the database may show the fallback instead: `hash` is of what it shows.
     pub(super) fn shown_as(&self, table: usize, state: &State, hash: Option<u128>) -> Shown {
         let shown = self.shown(table, state);
-        let other = hash.is_some() && shown.content.as_ref().map(|row| row.hash().0) != hash;
-        if shown.sources.len() > 1 && other { Shown::fallback(state, &self.tables[table].rules) } else { shown }
+        let other = || hash.is_some() && shown.content.as_ref().map(|row| row.hash().0) != hash;
+        if shown.sources.len() > 1 && other() { Shown::fallback(state, &self.tables[table].rules) } else { shown }
     }
 
     /// Seals the next entries of the log.
@@ -144,13 +147,10 @@ impl Member {
             Look::Found(found) => found,
         };
         let now = open.env.clock.now_ms();
-        let written = found.written_ms.into_iter().chain(std::iter::repeat(None));
-        let mut changes: Vec<(Change, Option<i64>)> = found.changes.into_iter().zip(written).collect();
+        let mut changes: Vec<(Change, Option<i64>)> = found.changes.into_iter().zip(found.written_ms).collect();
         let rows = changes.len();
         // Neighbours lie on the same pages.
-        changes.sort_unstable_by(|(one, _), (other, _)| {
-            (one.table, key::place(&one.key)).cmp(&(other.table, key::place(&other.key)))
-        });
+        changes.sort_by_cached_key(|(change, _)| (change.table, key::place(&change.key)));
         for (change, written) in changes {
             let row = match change.op {
                 Op::Insert(row) | Op::Update(row) | Op::Upsert(row) => Some(row),
@@ -199,12 +199,13 @@ impl Member {
         let sqlite = |e| open.explain(e);
         let tab = self.tables[table].tab;
         let stored = stored(c, tab, key).map_err(sqlite)?;
-        if stored.as_ref().and_then(|stored| stored.hash) == row.map(|row| row.hash().0) {
+        let hash = row.map(|row| row.hash().0);
+        if stored.as_ref().and_then(|stored| stored.hash) == hash {
             return Ok(());
         }
         let Some(stored) = stored else {
             let state = self.written(State::default(), &Shown::default(), table, row, written_ms);
-            return self.store(c, (table, key), None, row, None, &state).map_err(sqlite);
+            return self.store(c, (table, key), None, hash, None, &state).map_err(sqlite);
         };
         let aside = if stored.hash.is_none() { parked::row(c, tab, key).map_err(sqlite)? } else { None };
         if let Some(aside) = &aside {
@@ -216,7 +217,7 @@ impl Member {
         let shown = self.shown_as(table, &before, stored.hash);
         let disputed = before.siblings().len() > 1 || aside.is_some();
         let state = self.written(before, &shown, table, row, written_ms);
-        self.store(c, (table, key), stored.hash, row, None, &state).map_err(sqlite)?;
+        self.store(c, (table, key), stored.hash, hash, None, &state).map_err(sqlite)?;
         if disputed {
             super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
         }
@@ -224,7 +225,7 @@ impl Member {
         if state.siblings().len() > 1 {
             // Under `manual` a write leaves other sides standing: the conflict is another one now, and after a delete
             // it is one of those sides that the state shows.
-            let here = Here { hash: row.map(|row| row.hash().0), aside: false, disputed: true };
+            let here = Here { hash, aside: false, disputed: true };
             let left = self.showing(table, key.clone(), state, None, here);
             self.show(open, c, left, "", &mut Merged::default())?;
         }
@@ -271,7 +272,7 @@ impl Member {
         let key = row.pick(&self.tables[table].view.key);
         if phase == Phase::Adopting && stored(c, self.tables[table].tab, &key).map_err(sqlite)?.is_none() {
             let state = State::genesis(&key, row.clone(), Stamp::GENESIS);
-            return self.store(c, (table, &key), None, Some(row), None, &state).map_err(sqlite);
+            return self.store(c, (table, &key), None, Some(row.hash().0), None, &state).map_err(sqlite);
         }
         self.seal_one(open, c, table, &key, Some(row), open.env.clock.now_ms())
     }

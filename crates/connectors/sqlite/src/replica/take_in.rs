@@ -25,9 +25,7 @@ impl Member {
         let mut pending = Vec::new();
         let mut incoming = versions.versions;
         // Neighbours lie on the same pages.
-        incoming.sort_unstable_by(|one, other| {
-            (one.table, key::place(&one.key)).cmp(&(other.table, key::place(&other.key)))
-        });
+        incoming.sort_by_cached_key(|version| (version.table, key::place(&version.key)));
         for version in incoming {
             match self.join_one(open, c, version, via, prefer)? {
                 Some(one) => pending.push(one),
