@@ -94,7 +94,7 @@ impl Member {
         let settled = state.resolve(write, &shown, &self.tables[table].rules);
         let here = Here { hash: stored.hash, aside: aside.is_some(), disputed: true };
         let showing = self.showing(table, key.clone(), settled, None, here);
-        self.show(open, c, showing, "", &mut Merged::default())?;
+        self.show(open, c, &showing, "", &mut Merged::default())?;
         self.arrange(open, c)?;
         match self.tables[table].row(c, key).map_err(sqlite)? == content {
             true => Ok(content != now_row),
@@ -129,7 +129,7 @@ impl Member {
             let aside = stored.hash.is_none() && super::parked::row(c, tab, &key).map_err(sqlite)?.is_some();
             let here = Here { hash: stored.hash, aside, disputed: true };
             let showing = self.showing(table, key, state, None, here);
-            self.show(open, c, showing, "", &mut Merged::default())?;
+            self.show(open, c, &showing, "", &mut Merged::default())?;
         }
         Ok(())
     }

@@ -227,7 +227,7 @@ impl Member {
             // it is one of those sides that the state shows.
             let here = Here { hash, aside: false, disputed: true };
             let left = self.showing(table, key.clone(), state, None, here);
-            self.show(open, c, left, "", &mut Merged::default())?;
+            self.show(open, c, &left, "", &mut Merged::default())?;
         }
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Member {
         &mut self,
         open: &Open,
         c: &Connection,
-        one: Showing,
+        one: &Showing,
         run: &str,
         merged: &mut Merged,
     ) -> Result<()> {
@@ -128,7 +128,7 @@ impl Member {
         }
         // What is new to its table frees no place.
         self.tables[one.table].touched |= there || one.here.aside || refused.is_some();
-        self.tell(open, c, &one, shown, run, merged)?;
+        self.tell(open, c, one, shown, run, merged)?;
         let hash = shown.filter(|_| refused.is_none()).map(|row| row.hash().0);
         self.store(c, (one.table, &one.key), one.here.hash, hash, one.via, &one.state).map_err(sqlite)
     }

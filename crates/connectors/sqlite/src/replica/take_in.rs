@@ -34,9 +34,11 @@ impl Member {
         }
         // Deletes first: they free unique values.
         pending.sort_by_key(|one| one.row.is_some());
-        for one in pending {
+        for one in &pending {
             self.show(open, c, one, run, &mut merged)?;
         }
+        // All at once: they were made by another thread, which waits whenever one of them is freed while it works.
+        drop(pending);
         self.arrange(open, c)?;
         if versions.settled {
             self.enter_parked(open, c, run)?;
