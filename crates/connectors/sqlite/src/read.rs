@@ -12,7 +12,8 @@ use crate::scan::{One, Reader, numbered_sql};
 use crate::schema;
 use crate::types;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use tidewater_core::change::{Change, Key, Mapping, Op, RowBuilder, Value};
 use tidewater_core::transport::Budget;
 use tidewater_core::{Error, Kind, Result, code};
@@ -23,7 +24,7 @@ const ENTRIES_PER_READ_MAX: usize = 200_000;
 /// What a read found.
 pub(crate) struct Found {
     pub(crate) changes: Vec<Change>,
-    /// When each was last written, in milliseconds since 1970 UTC; empty where the log has no time.
+    /// When each was last written, in milliseconds since 1970 UTC, where the log says so.
     pub(crate) written_ms: Vec<Option<i64>>,
     /// The last entry that is covered.
     pub(crate) through: i64,
@@ -136,7 +137,6 @@ impl Open {
         let mut rows = statement.query([at.seq]).map_err(sqlite)?;
         let mappings = following.mappings.clone();
         let mut collected = Collected::new(c, &mappings, budget);
-        let mut written = HashMap::new();
         let mut builder = RowBuilder::default();
         let mut found = Found {
             changes: vec![],
@@ -151,22 +151,19 @@ impl Open {
                 break;
             }
             match entry(c, row, following).map_err(sqlite)? {
-                Entry::Others => {}
-                Entry::Range(table, after, through) => {
+                Says::Others => {}
+                Says::Range(table, after, through) => {
                     let after = found.within.unwrap_or(after);
                     found.within = collected.range(table, after, through).map_err(sqlite)?;
                     if found.within.is_some() {
                         break;
                     }
                 }
-                Entry::Key(table) => {
+                Says::Key(table) => {
                     let key = key(row, mappings[table].source.key.len(), &mut builder).map_err(sqlite)?;
                     if !key.values().any(|v| v == Value::Null) {
-                        if following.timed {
-                            let day: Option<f64> = row.get(2 + width).map_err(sqlite)?;
-                            written.insert((table, key.clone()), day.map(unix_ms));
-                        }
-                        collected.add(table, key).map_err(sqlite)?;
+                        let day: Option<f64> = if following.timed { row.get(2 + width).map_err(sqlite)? } else { None };
+                        collected.add(table, key, day.map(unix_ms)).map_err(sqlite)?;
                     } else if schema::has_null_keys(c, &mappings[table].source).map_err(sqlite)? {
                         return Ok(Look::SchemaChanged);
                     }
@@ -177,11 +174,7 @@ impl Open {
         }
         found.settled = found.through == end && found.within.is_none();
         found.left_out = collected.left_out();
-        found.changes = collected.changes;
-        if following.timed {
-            let written = |change: &Change| written.get(&(change.table, change.key.clone())).copied().flatten();
-            found.written_ms = found.changes.iter().map(written).collect();
-        }
+        (found.changes, found.written_ms) = (collected.changes, collected.written_ms);
         Ok(Look::Found(found))
     }
 }
@@ -193,7 +186,7 @@ fn unix_ms(day: f64) -> i64 {
 }
 
 /// What one entry of the log says to a link.
-enum Entry {
+enum Says {
     /// One key of this mapping's table.
     Key(usize),
     /// The rows of this mapping's table with numbers after the first up to the second.
@@ -202,15 +195,15 @@ enum Entry {
     Others,
 }
 
-fn entry(c: &Connection, row: &SqlRow<'_>, following: &mut Following) -> rusqlite::Result<Entry> {
-    let Some(tab) = row.get::<_, Option<i64>>(1)? else { return Ok(Entry::Others) };
+fn entry(c: &Connection, row: &SqlRow<'_>, following: &mut Following) -> rusqlite::Result<Says> {
+    let Some(tab) = row.get::<_, Option<i64>>(1)? else { return Ok(Says::Others) };
     let range = tab < 0;
     Ok(match table(c, tab.saturating_abs(), following)? {
-        None => Entry::Others,
-        Some(table) if !range => Entry::Key(table),
+        None => Says::Others,
+        Some(table) if !range => Says::Key(table),
         // A table that is rebuilt with another key is compared.
-        Some(_) if !following.appended.contains_key(&tab.saturating_neg()) => Entry::Others,
-        Some(table) => Entry::Range(table, row.get(2)?, row.get(3)?),
+        Some(_) if !following.appended.contains_key(&tab.saturating_neg()) => Says::Others,
+        Some(table) => Says::Range(table, row.get(2)?, row.get(3)?),
     })
 }
 
@@ -243,8 +236,10 @@ struct Collected<'c, 'm> {
     mappings: &'m [Mapping],
     budget: Budget,
     lookups: HashMap<usize, One<'c, 'm>>,
-    seen: HashSet<(usize, Key)>,
+    /// The places of keys in `changes`.
+    seen: HashMap<(usize, Key), usize>,
     changes: Vec<Change>,
+    written_ms: Vec<Option<i64>>,
     bytes: usize,
     /// Values over the limit, in ranges.
     left_out: u64,
@@ -252,33 +247,34 @@ struct Collected<'c, 'm> {
 
 impl<'c, 'm> Collected<'c, 'm> {
     fn new(connection: &'c Connection, mappings: &'m [Mapping], budget: Budget) -> Self {
-        let (lookups, seen) = (HashMap::new(), HashSet::new());
-        Self { connection, mappings, budget, lookups, seen, changes: vec![], bytes: 0, left_out: 0 }
+        let (lookups, seen) = (HashMap::new(), HashMap::new());
+        let (changes, written_ms) = (vec![], vec![]);
+        Self { connection, mappings, budget, lookups, seen, changes, written_ms, bytes: 0, left_out: 0 }
     }
 
     fn is_full(&self) -> bool {
         self.changes.len() >= self.budget.rows_max || self.bytes >= self.budget.bytes_max
     }
 
-    fn add(&mut self, table: usize, key: Key) -> rusqlite::Result<()> {
-        if !self.seen.insert((table, key.clone())) {
+    fn add(&mut self, table: usize, key: Key, written_ms: Option<i64>) -> rusqlite::Result<()> {
+        if !self.see(table, &key, written_ms) {
             return Ok(());
         }
         let view = &self.mappings[table].source;
         let lookup = match self.lookups.entry(table) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(One::new(self.connection, view)?),
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(One::new(self.connection, view)?),
         };
         let row = lookup.get(&key)?;
         match row {
-            None => self.push(table, key, Op::Delete),
-            Some(row) if row.has(&view.key, &key) => self.push(table, key, Op::Upsert(row)),
+            None => self.push(table, key, Op::Delete, written_ms),
+            Some(row) if row.has(&view.key, &key) => self.push(table, key, Op::Upsert(row), written_ms),
             Some(row) => {
                 // The database takes the two for one key (a collation, 1 and 1.0); another need not.
-                self.push(table, key, Op::Delete);
+                self.push(table, key, Op::Delete, written_ms);
                 let actual = row.pick(&view.key);
-                if self.seen.insert((table, actual.clone())) {
-                    self.push(table, actual, Op::Upsert(row));
+                if self.see(table, &actual, None) {
+                    self.push(table, actual, Op::Upsert(row), None);
                 }
             }
         }
@@ -301,20 +297,36 @@ impl<'c, 'm> Collected<'c, 'm> {
             last = row.get(0)?;
             builder.push(&Value::I64(last));
             let key = builder.take();
-            if self.seen.insert((table, key.clone())) {
+            if self.see(table, &key, None) {
                 let visible: bool = row.get(1)?;
                 let op = if visible { Op::Upsert(reader.row(row, 2)?) } else { Op::Delete };
-                self.push(table, key, op);
+                self.push(table, key, op, None);
             }
         }
         self.left_out += reader.left_out;
         Ok(stopped)
     }
 
-    fn push(&mut self, table: usize, key: Key, op: Op) {
+    /// Whether this key is a new one, and is to be pushed now. Otherwise it was written once more.
+    fn see(&mut self, table: usize, key: &Key, written_ms: Option<i64>) -> bool {
+        match self.seen.entry((table, key.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(self.changes.len());
+                true
+            }
+            Entry::Occupied(entry) => {
+                let last = &mut self.written_ms[*entry.get()];
+                *last = written_ms.or(*last);
+                false
+            }
+        }
+    }
+
+    fn push(&mut self, table: usize, key: Key, op: Op, written_ms: Option<i64>) {
         let change = Change { table, key, op };
         self.bytes += change.bytes();
         self.changes.push(change);
+        self.written_ms.push(written_ms);
     }
 
     fn left_out(&self) -> u64 {

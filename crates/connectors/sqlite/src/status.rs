@@ -221,7 +221,7 @@ fn replica(c: &Connection) -> rusqlite::Result<Option<ReplicaStatus>> {
                  JOIN _tidewater_heard h ON h.node = n.number WHERE n.own_from IS NULL GROUP BY n.endpoint ORDER BY 1";
     let waiting = "SELECT count(*) FROM _tidewater_queue q JOIN _tidewater_version v \
                    ON v.tab = q.tab AND v.key = q.key AND v.seq = q.seq WHERE q.seq > ?1 AND NOT EXISTS \
-                   (SELECT 1 FROM _tidewater_node n WHERE n.number = v.via AND n.endpoint = ?2)";
+                   (SELECT 1 FROM _tidewater_node n WHERE n.number = q.via AND n.endpoint = ?2)";
     let peers: Vec<(String, String, Option<i64>)> = c
         .prepare(peers)?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?

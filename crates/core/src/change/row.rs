@@ -165,6 +165,11 @@ pub struct RowBuilder {
 }
 
 impl RowBuilder {
+    /// With room for a row of this many bytes.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { buffer: Vec::with_capacity(bytes) }
+    }
+
     /// Appends one value.
     pub fn push(&mut self, value: &Value<'_>) {
         encode_value(value, &mut self.buffer);

@@ -2,12 +2,17 @@
 
 use crate::change::{Row, RowBuilder};
 
+/// Room for as many columns is made at once.
+const COLUMNS_USUAL: usize = 16;
+
 /// The encodings of a row's columns.
 pub(super) struct Columns<'a>(Vec<&'a [u8]>);
 
 impl<'a> Columns<'a> {
     pub(super) fn of(row: &'a Row) -> Self {
-        Self(row.encodings().collect())
+        let mut columns = Vec::with_capacity(COLUMNS_USUAL);
+        columns.extend(row.encodings());
+        Self(columns)
     }
 
     pub(super) fn len(&self) -> usize {

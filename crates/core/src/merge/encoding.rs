@@ -271,8 +271,8 @@ fn hash(encoded: Option<&[u8]>) -> [u8; 4] {
 /// What is still as it was hashed of the row that stands there now.
 fn decode_hashed(row: Option<&Row>, input: &mut &[u8]) -> Result<Row> {
     let hashes = take_hashes(input)?;
+    let mut builder = RowBuilder::with_capacity(hashes.len() / 4 + row.map_or(0, |row| row.as_bytes().len()));
     let row = row.map(Columns::of);
-    let mut builder = RowBuilder::default();
     for (column, hashed) in hashes.chunks_exact(4).enumerate() {
         let value = row.as_ref().and_then(|row| row.value(column)).filter(|value| hash(Some(value)) == hashed);
         builder.push_encoded(value.unwrap_or(Row::ABSENT));

@@ -137,7 +137,7 @@ impl Member {
         let settled = state.resolve(write, &shown, &self.tables[table].rules);
         let here = Here { hash: stored.hash, aside: aside.is_some(), disputed: true };
         let showing = self.showing(table, key.clone(), settled, None, here);
-        self.show(open, c, showing, "", &mut Merged::default())?;
+        self.show(open, c, &showing, "", &mut Merged::default())?;
         self.arrange(open, c)?;
         let content = content.map(|row| self.tables[table].own_of(row));
         match self.tables[table].row(c, key).map_err(sqlite)? == content {
@@ -172,9 +172,8 @@ impl Member {
             let state = self.decode(open, table, &stored, now_row.as_ref())?;
             let aside = stored.hash.is_none() && super::parked::row(c, tab, &key).map_err(sqlite)?.is_some();
             let here = Here { hash: stored.hash, aside, disputed: true };
-            let via = stored.via;
-            let showing = self.showing(table, key, state, via, here);
-            self.show(open, c, showing, "", &mut Merged::default())?;
+            let showing = self.showing(table, key, state, None, here);
+            self.show(open, c, &showing, "", &mut Merged::default())?;
         }
         Ok(())
     }

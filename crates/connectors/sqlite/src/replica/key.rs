@@ -19,11 +19,11 @@ impl ToSql for Stored<'_> {
 }
 
 /// Where a key lies among others of its table, as stored.
-pub(super) fn place(key: &Key) -> (i64, &[u8]) {
+pub(super) fn place(key: &Key) -> (i64, Vec<u8>) {
     let mut parts = key.raw();
     match (parts.next(), parts.next()) {
-        (Some(Raw::I64(number)), None) => (number, &[]),
-        _ => (i64::MAX, key.as_bytes()),
+        (Some(Raw::I64(number)), None) => (number, vec![]),
+        _ => (i64::MAX, key.as_bytes().to_vec()),
     }
 }
 

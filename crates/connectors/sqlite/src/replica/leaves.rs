@@ -201,9 +201,12 @@ impl Member {
     /// A row's version, which has not changed, gets another place in the queue.
     pub(super) fn hand_out_again(&mut self, c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<()> {
         let seq = i64::try_from(self.ledger.advance()).unwrap_or(i64::MAX);
-        c.prepare_cached("UPDATE _tidewater_version SET seq = ?3, via = NULL WHERE tab = ?1 AND key = ?2")?
-            .execute((tab, key::Stored(key), seq))?;
-        c.prepare_cached("INSERT INTO _tidewater_queue(seq, tab, key) VALUES (?1, ?2, ?3)")?
+        c.prepare_cached("UPDATE _tidewater_version SET seq = ?3 WHERE tab = ?1 AND key = ?2")?.execute((
+            tab,
+            key::Stored(key),
+            seq,
+        ))?;
+        c.prepare_cached("INSERT INTO _tidewater_queue(seq, via, tab, key) VALUES (?1, 0, ?2, ?3)")?
             .execute((seq, tab, key::Stored(key)))
             .map(drop)
     }

@@ -11,6 +11,9 @@ use tidewater_core::change::Position;
 use tidewater_core::merge::{Dot, Node, State, Vector};
 use tidewater_core::replica::{Incarnation, Introduction, Known};
 
+/// Room for a state of as many bytes is made at once.
+const BYTES_USUAL: usize = 128;
+
 /// A node, as it is stored.
 #[derive(Debug, Clone)]
 struct Stored {
@@ -189,6 +192,11 @@ impl Ledger {
         self.nodes[at].number
     }
 
+    /// The number under which a node is stored, and one that stands for nobody where it has none.
+    pub(super) fn known_as(&self, node: &Node) -> i64 {
+        self.nodes.iter().find(|stored| stored.node == *node).map_or(-1, |stored| i64::from(stored.number))
+    }
+
     /// The node that is stored under a number.
     pub(super) fn node_of(&self, number: u32) -> Option<Node> {
         self.nodes.iter().find(|stored| stored.number == number).map(|stored| stored.node)
@@ -271,7 +279,7 @@ impl Ledger {
 
     /// Encodes a state under this account's numbers.
     pub(super) fn encode(&mut self, state: &State, rules: &tidewater_core::merge::Rules) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(BYTES_USUAL);
         state.encode(rules, &mut |node| self.number_of(node), &mut bytes);
         bytes
     }

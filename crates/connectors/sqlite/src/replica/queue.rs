@@ -17,6 +17,9 @@ use super::seal::Stored;
 /// Versions looked at in one read, as many times the budget: those that go elsewhere cost little.
 const LOOKED_AT: usize = 8;
 
+/// The number of no node.
+const NOBODY: i64 = -1;
+
 impl Member {
     /// The versions after a number that did not come from exactly this peer; `None` where the log is not sealed to its
     /// end.
@@ -34,12 +37,16 @@ impl Member {
         }
         let mut statement = c
             .prepare_cached(
-                "SELECT q.seq, q.tab, q.key, v.hash, v.via, v.state FROM _tidewater_queue q \
+                "SELECT q.seq, q.tab, q.key, v.hash, v.state, q.via FROM _tidewater_queue q \
                  CROSS JOIN _tidewater_version v ON v.tab = q.tab AND v.key = q.key AND v.seq = q.seq \
-                 WHERE q.seq > ?1 ORDER BY q.seq",
+                 WHERE q.seq > ?1 AND q.via <> ?2 ORDER BY q.seq",
             )
             .map_err(sqlite)?;
-        let mut rows = statement.query([i64::try_from(after).unwrap_or(i64::MAX)]).map_err(sqlite)?;
+        let from = i64::try_from(after).unwrap_or(i64::MAX);
+        let (leaf, via) = (self.leaves.get(&peer), self.ledger.known_as(&peer));
+        // A row that came from a leaf may have left its part with that very write.
+        let left_out = if leaf.is_some() { NOBODY } else { via };
+        let mut rows = statement.query((from, left_out)).map_err(sqlite)?;
         let mut found = Versions { versions: vec![], node: self.ledger.node(), through: after, settled: false };
         let mut contents = Contents { c, member: self, open: HashMap::new() };
         let (mut bytes, mut looked_at) = (0, 0);
@@ -56,21 +63,19 @@ impl Member {
             looked_at += 1;
             let (seq, table, key, stored) = self.read(row).map_err(sqlite)?;
             found.through = seq;
-            let known = stored.via.is_some_and(|via| self.ledger.node_of(via) == Some(peer));
-            let leaf = self.leaves.get(&peer);
-            // A row that came from a leaf may have left its part with that very write.
-            let Some(place) = table.filter(|_| !known || leaf.is_some()) else { continue };
+            let Some(place) = table else { continue };
             let table = self.of[place];
             let content = contents.of(table, &key, &stored).map_err(sqlite)?;
             if stored.hash != content.shown.then(|| content.row.as_ref().map(|row| row.hash().0)).flatten() {
                 return Err(self.unsealed(table));
             }
             bytes += stored.bytes.len() + content.row.as_ref().map_or(0, |row| row.as_bytes().len());
-            let state = self.decode(open, table, &stored, content.row.as_ref())?;
+            let state = self.decode_sealed(open, table, &stored, content.row.as_ref())?;
             let version = Version { table: place, key, state, withdrawn: false };
             let version = match leaf {
                 None => Some(version),
                 Some(leaf) => {
+                    let known = row.get::<_, i64>(5).map_err(sqlite)? == via;
                     let of = (place, known, content.shown);
                     self.for_leaf(c, leaf, of, content.row.as_ref(), version).map_err(sqlite)?
                 }
@@ -84,7 +89,7 @@ impl Member {
         let (seq, tab): (i64, i64) = (row.get(0)?, row.get(1)?);
         let table = self.of.iter().position(|table| self.tables[*table].tab == tab);
         let hash: Option<[u8; 16]> = row.get(3)?;
-        let stored = Stored { hash: hash.map(u128::from_le_bytes), via: row.get(4)?, bytes: row.get(5)? };
+        let stored = Stored { hash: hash.map(u128::from_le_bytes), bytes: row.get(4)? };
         Ok((seq.unsigned_abs(), table, row.get::<_, key::Read>(2)?.0, stored))
     }
 }

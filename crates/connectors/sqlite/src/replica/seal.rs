@@ -23,7 +23,6 @@ const RESHOW_ORPHANS: i64 = 2;
 pub(super) struct Stored {
     /// The hash of the row in the user's table; `None` where there is none: it is deleted, or stands aside.
     pub(super) hash: Option<u128>,
-    pub(super) via: Option<u32>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -78,38 +77,37 @@ pub(super) fn damaged(shown: &str, error: &dyn std::fmt::Display) -> Error {
 
 /// The version of a row.
 pub(super) fn stored(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<Option<Stored>> {
-    c.prepare_cached("SELECT hash, via, state FROM _tidewater_version WHERE tab = ?1 AND key = ?2")?
+    c.prepare_cached("SELECT hash, state FROM _tidewater_version WHERE tab = ?1 AND key = ?2")?
         .query_row((tab, key::Stored(key)), |row| {
             let hash: Option<[u8; 16]> = row.get(0)?;
-            Ok(Stored { hash: hash.map(u128::from_le_bytes), via: row.get(1)?, bytes: row.get(2)? })
+            Ok(Stored { hash: hash.map(u128::from_le_bytes), bytes: row.get(1)? })
         })
         .optional()
 }
 
 impl Member {
-    /// Writes a version under the next number. `before` is the hash of the row that was shown, `row` what is now.
+    /// Writes a version under the next number. `before` is the hash of the row that was shown, `hash` of
+    /// what is now, `via` from whom exactly this state came.
     pub(super) fn store(
         &mut self,
         c: &Connection,
         (table, key): (usize, &Key),
         before: Option<u128>,
-        row: Option<&Row>,
+        hash: Option<u128>,
         via: Option<u32>,
         state: &State,
     ) -> rusqlite::Result<()> {
-        let hash = row.map(|row| row.hash().0);
         self.ledger.count(self.tables[table].tab, before, hash);
-        self.moved(table, key, before.is_some(), row.is_some());
+        self.moved(table, key, before.is_some(), hash.is_some());
         let bytes = self.ledger.encode(state, &self.tables[table].rules);
         let seq = i64::try_from(self.ledger.advance()).unwrap_or(i64::MAX);
         c.prepare_cached(
-            "INSERT INTO _tidewater_version(tab, key, seq, via, hash, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (tab, key) DO UPDATE SET seq = excluded.seq, via = excluded.via, hash = excluded.hash, \
-             state = excluded.state",
+            "INSERT INTO _tidewater_version(tab, key, seq, hash, state) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (tab, key) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, state = excluded.state",
         )?
-        .execute((self.tables[table].tab, key::Stored(key), seq, via, hash.map(u128::to_le_bytes), bytes))?;
-        c.prepare_cached("INSERT INTO _tidewater_queue(seq, tab, key) VALUES (?1, ?2, ?3)")?
-            .execute((seq, self.tables[table].tab, key::Stored(key)))
+        .execute((self.tables[table].tab, key::Stored(key), seq, hash.map(u128::to_le_bytes), bytes))?;
+        c.prepare_cached("INSERT INTO _tidewater_queue(seq, via, tab, key) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((seq, via.unwrap_or(0), self.tables[table].tab, key::Stored(key)))
             .map(drop)
     }
 
@@ -128,13 +126,22 @@ impl Member {
         row: Option<&Row>,
         whole: Option<&Row>,
     ) -> Result<State> {
-        let node_of = |number| self.ledger.node_of(number);
-        let decode = |row| State::decode(&stored.bytes, row, &node_of).map_err(|e| damaged(&open.database.shown, &e));
-        let state = decode(whole)?;
-        let written = row.is_some_and(|row| stored.hash.is_some_and(|hash| hash != row.hash().0));
-        let unseen = |state: &State| matches!(state.siblings(), [only] if only.content.as_ref() == whole);
+        let state = self.decode_whole(open, stored, whole)?;
+        let unseen = matches!(state.siblings(), [only] if only.content.as_ref() == whole);
+        let written = || row.is_some_and(|row| stored.hash.is_some_and(|hash| hash != row.hash().0));
         // The row was written, but no column seems so: then all of them count as written.
-        if written && unseen(&state) { decode(None) } else { Ok(state) }
+        if unseen && written() { self.decode_whole(open, stored, None) } else { Ok(state) }
+    }
+
+    /// The same for a row that is known to be as it was sealed.
+    pub(super) fn decode_sealed(&self, open: &Open, table: usize, stored: &Stored, row: Option<&Row>) -> Result<State> {
+        let whole = row.map(|row| self.tables[table].whole(row));
+        self.decode_whole(open, stored, whole.as_deref())
+    }
+
+    fn decode_whole(&self, open: &Open, stored: &Stored, whole: Option<&Row>) -> Result<State> {
+        let node_of = |number| self.ledger.node_of(number);
+        State::decode(&stored.bytes, whole, &node_of).map_err(|e| damaged(&open.database.shown, &e))
     }
 
     /// The row shown for a state.
@@ -149,8 +156,8 @@ impl Member {
     pub(super) fn shown_as(&self, table: usize, state: &State, hash: Option<u128>) -> Shown {
         let shown = self.shown(table, state);
         let own = |row: &Row| self.tables[table].own(row).hash().0;
-        let other = hash.is_some() && shown.content.as_ref().map(own) != hash;
-        if shown.sources.len() > 1 && other { Shown::fallback(state, &self.tables[table].rules) } else { shown }
+        let other = || hash.is_some() && shown.content.as_ref().map(own) != hash;
+        if shown.sources.len() > 1 && other() { Shown::fallback(state, &self.tables[table].rules) } else { shown }
     }
 
     /// Seals the next entries of the log.
@@ -162,13 +169,10 @@ impl Member {
             Look::Found(found) => found,
         };
         let now = open.env.clock.now_ms();
-        let written = found.written_ms.into_iter().chain(std::iter::repeat(None));
-        let mut changes: Vec<(Change, Option<i64>)> = found.changes.into_iter().zip(written).collect();
+        let mut changes: Vec<(Change, Option<i64>)> = found.changes.into_iter().zip(found.written_ms).collect();
         let rows = changes.len();
         // Neighbours lie on the same pages.
-        changes.sort_unstable_by(|(one, _), (other, _)| {
-            (one.table, key::place(&one.key)).cmp(&(other.table, key::place(&other.key)))
-        });
+        changes.sort_by_cached_key(|(change, _)| (change.table, key::place(&change.key)));
         for (change, written) in changes {
             let row = match change.op {
                 Op::Insert(row) | Op::Update(row) | Op::Upsert(row) => Some(row),
@@ -221,12 +225,13 @@ impl Member {
         let sqlite = |e| open.explain(e);
         let tab = self.tables[table].tab;
         let stored = stored(c, tab, key).map_err(sqlite)?;
-        if stored.as_ref().and_then(|stored| stored.hash) == row.map(|row| row.hash().0) {
+        let hash = row.map(|row| row.hash().0);
+        if stored.as_ref().and_then(|stored| stored.hash) == hash {
             return Ok(());
         }
         let Some(stored) = stored else {
             let state = self.written(State::default(), &Shown::default(), table, row, written_ms);
-            return self.store(c, (table, key), None, row, None, &state).map_err(sqlite);
+            return self.store(c, (table, key), None, hash, None, &state).map_err(sqlite);
         };
         let aside = if stored.hash.is_none() { parked::row(c, tab, key).map_err(sqlite)? } else { None };
         if let Some(aside) = &aside {
@@ -238,7 +243,7 @@ impl Member {
         let shown = self.shown_as(table, &before, stored.hash);
         let disputed = before.siblings().len() > 1 || aside.is_some();
         let state = self.written(before, &shown, table, row, written_ms);
-        self.store(c, (table, key), stored.hash, row, None, &state).map_err(sqlite)?;
+        self.store(c, (table, key), stored.hash, hash, None, &state).map_err(sqlite)?;
         if disputed {
             super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
         }
@@ -246,9 +251,9 @@ impl Member {
         if state.siblings().len() > 1 {
             // Under `manual` a write leaves other sides standing: the conflict is another one now, and after a delete
             // it is one of those sides that the state shows.
-            let here = Here { hash: row.map(|row| row.hash().0), aside: false, disputed: true };
+            let here = Here { hash, aside: false, disputed: true };
             let left = self.showing(table, key.clone(), state, None, here);
-            self.show(open, c, left, "", &mut Merged::default())?;
+            self.show(open, c, &left, "", &mut Merged::default())?;
         }
         Ok(())
     }
@@ -305,7 +310,7 @@ impl Member {
                 // Of other columns than elsewhere no content can have the same name as there.
                 Some(_) => self.leafs_genesis(table, row),
             };
-            return self.store(c, (table, &key), None, Some(row), None, &state).map_err(sqlite);
+            return self.store(c, (table, &key), None, Some(row.hash().0), None, &state).map_err(sqlite);
         }
         self.seal_one(open, c, table, &key, Some(row), open.env.clock.now_ms())
     }

@@ -100,7 +100,7 @@ impl Member {
         &mut self,
         open: &Open,
         c: &Connection,
-        one: Showing,
+        one: &Showing,
         run: &str,
         merged: &mut Merged,
     ) -> Result<()> {
@@ -110,7 +110,7 @@ impl Member {
         if one.here.aside {
             parked::forget(c, tab, &one.key).map_err(sqlite)?;
         }
-        let (mut shown, mut refused) = (one.row.clone(), None);
+        let (mut shown, mut refused) = (one.row.as_ref(), None);
         match &one.row {
             None if there => merged.deletes += of.writer.delete(c, &one.key).map_err(sqlite)?,
             None => {}
@@ -118,11 +118,11 @@ impl Member {
                 refused = of.put(c, row, there).map_err(sqlite)?;
                 if let (Some(Refused::Unfit(_)), Some(fallback)) = (&refused, &one.fallback) {
                     refused = of.put(c, fallback, there).map_err(sqlite)?;
-                    shown = Some(fallback.clone());
+                    shown = Some(fallback);
                 }
             }
         }
-        if let (Some(why), Some(row)) = (&refused, &shown) {
+        if let (Some(why), Some(row)) = (&refused, shown) {
             if there {
                 of.writer.delete(c, &one.key).map_err(sqlite)?;
             }
@@ -132,9 +132,9 @@ impl Member {
         }
         // What is new to its table frees no place.
         self.tables[one.table].touched |= there || one.here.aside || refused.is_some();
-        self.tell(open, c, &one, shown.as_ref(), run, merged)?;
-        let visible = shown.as_ref().filter(|_| refused.is_none());
-        self.store(c, (one.table, &one.key), one.here.hash, visible, one.via, &one.state).map_err(sqlite)
+        self.tell(open, c, one, shown, run, merged)?;
+        let hash = shown.filter(|_| refused.is_none()).map(|row| row.hash().0);
+        self.store(c, (one.table, &one.key), one.here.hash, hash, one.via, &one.state).map_err(sqlite)
     }
 
     /// Tells the journal.

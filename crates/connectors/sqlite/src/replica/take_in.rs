@@ -25,9 +25,7 @@ impl Member {
         let mut pending = Vec::new();
         let mut incoming = versions.versions;
         // Neighbours lie on the same pages.
-        incoming.sort_unstable_by(|one, other| {
-            (one.table, key::place(&one.key)).cmp(&(other.table, key::place(&other.key)))
-        });
+        incoming.sort_by_cached_key(|version| (version.table, key::place(&version.key)));
         let leaf = self.leaves.get(&versions.node).cloned();
         for version in incoming {
             if version.withdrawn {
@@ -46,9 +44,11 @@ impl Member {
         }
         // Deletes first: they free unique values.
         pending.sort_by_key(|one| one.row.is_some());
-        for one in pending {
+        for one in &pending {
             self.show(open, c, one, run, &mut merged)?;
         }
+        // All at once: they were made by another thread, which waits whenever one of them is freed while it works.
+        drop(pending);
         self.catching_up = !versions.settled;
         self.arrange(open, c)?;
         if versions.settled {

@@ -51,14 +51,14 @@ impl Member {
         let after = through.map(|bytes| crate::ledger::key(&bytes)).transpose()?;
         let beyond = if after.is_some() { "key > ?2" } else { "?2 IS NULL" };
         let sql = format!(
-            "SELECT key, hash, via, state FROM _tidewater_version WHERE tab = ?1 AND {beyond} ORDER BY key LIMIT ?3"
+            "SELECT key, hash, state FROM _tidewater_version WHERE tab = ?1 AND {beyond} ORDER BY key LIMIT ?3"
         );
         let versions: Vec<(Key, Stored)> = c
             .prepare_cached(&sql)
             .and_then(|mut s| {
                 s.query_map((tab, after.as_ref().map(key::Stored), rows_max), |row| {
                     let hash: Option<[u8; 16]> = row.get(1)?;
-                    let stored = Stored { hash: hash.map(u128::from_le_bytes), via: row.get(2)?, bytes: row.get(3)? };
+                    let stored = Stored { hash: hash.map(u128::from_le_bytes), bytes: row.get(2)? };
                     Ok((row.get::<_, key::Read>(0)?.0, stored))
                 })?
                 .collect()
