@@ -106,15 +106,19 @@ impl Row {
         values.into_iter().collect()
     }
 
-    /// This row without the values that are those of `other`, where `before` lacks them: they were not written.
+    /// The columns, among as many as there are here, that are absent.
+    pub fn absent(&self) -> Vec<usize> {
+        self.encodings().enumerate().filter(|(_, value)| *value == Self::ABSENT).map(|(column, _)| column).collect()
+    }
+
+    /// This row without the values in `columns` that are those of `other`.
     #[must_use]
-    pub fn without_unwritten(&self, before: &Row, other: &Row) -> Row {
-        let (before, other): (Vec<&[u8]>, Vec<&[u8]>) = (before.encodings().collect(), other.encodings().collect());
+    pub fn without(&self, columns: &[usize], other: &Row) -> Row {
+        let other: Vec<&[u8]> = other.encodings().collect();
         let mut builder = RowBuilder::default();
         for (column, value) in self.encodings().enumerate() {
-            let lacked = before.get(column).is_none_or(|before| *before == Self::ABSENT);
-            let unwritten = lacked && other.get(column) == Some(&value);
-            builder.push_encoded(if unwritten { Self::ABSENT } else { value });
+            let out = columns.contains(&column) && other.get(column) == Some(&value);
+            builder.push_encoded(if out { Self::ABSENT } else { value });
         }
         builder.take()
     }

@@ -103,6 +103,23 @@ impl State {
         bytes.first().is_some_and(|flags| flags & head::SETTLED != 0)
     }
 
+    /// The columns that a row without a conflict was stored without. Of others the contents themselves tell.
+    pub fn lacked(bytes: &[u8], node_of: &dyn Fn(u32) -> Option<Node>) -> Result<Vec<usize>> {
+        let mut input = bytes;
+        let flags = take(&mut input, 1)?[0];
+        if flags & head::SETTLED == 0 || flags & head::HASHES == 0 {
+            return Ok(vec![]);
+        }
+        let seen = Numbered::decode(&mut input, node_of)?;
+        let own = seen.decode_write(&mut input)?;
+        if flags & head::ORIGINS != 0 {
+            seen.decode_origins(own, &mut input)?;
+        }
+        let absent = hash(None);
+        let hashes = take_hashes(&mut input)?.chunks_exact(4).enumerate();
+        Ok(hashes.filter(|(_, hash)| **hash == absent).map(|(column, _)| column).collect())
+    }
+
     /// Reads an encoding; `node_of` is the node that is stored under a number.
     ///
     /// `row` is the row as it stands in the user's table now. Of a settled row it is the content, but for columns

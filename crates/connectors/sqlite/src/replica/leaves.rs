@@ -84,13 +84,11 @@ impl SharedTable {
     }
 
     /// A row of the table here as its writer's content: what stands there in the place of a value that nobody has
-    /// filled in yet was not written.
-    pub(super) fn written(&self, row: &Row, shown: &Shown) -> Row {
+    /// filled in yet (`lacked`) was not written.
+    pub(super) fn written(&self, row: &Row, lacked: &[usize]) -> Row {
         let whole = self.whole(row);
-        match (&self.defaults, &shown.content) {
-            (Some(defaults), Some(before)) if before.lacks_columns(self.names.len()) => {
-                whole.without_unwritten(before, defaults)
-            }
+        match &self.defaults {
+            Some(defaults) if !lacked.is_empty() => whole.without(lacked, defaults),
             _ => whole.into_owned(),
         }
     }
@@ -127,6 +125,18 @@ impl Member {
         let content = Some(of.whole(row).into_owned());
         let write = Write { dot: self.ledger.next_dot(), stamp: Stamp::GENESIS, content };
         State::default().write(write, &Shown::default(), &of.rules)
+    }
+
+    /// The columns that nobody has filled in yet of a row that was shown, as it is stored.
+    pub(super) fn lacked(&self, open: &Open, table: usize, stored: &seal::Stored, shown: &Shown) -> Result<Vec<usize>> {
+        if self.tables[table].defaults.is_none() {
+            return Ok(vec![]);
+        }
+        if !State::is_settled(&stored.bytes) {
+            return Ok(shown.content.as_ref().map(Row::absent).unwrap_or_default());
+        }
+        let node_of = |number| self.ledger.node_of(number);
+        State::lacked(&stored.bytes, &node_of).map_err(|e| seal::damaged(&open.database.shown, &e))
     }
 
     /// Learns what a peer holds.
@@ -183,8 +193,8 @@ impl Member {
         })
     }
 
-    /// What came from a leaf it has, and is told of from now on. Where it is not of its part here, and what came is no
-    /// news, it is told so.
+    /// What came from a leaf it has, and is told of from now on. Where it is not shown here or not of its part, and what
+    /// came is no news, it is told so.
     pub(super) fn had_by_leaf(
         &mut self,
         c: &Connection,
@@ -192,10 +202,24 @@ impl Member {
         (place, key): (usize, &Key),
         news: bool,
     ) -> rusqlite::Result<()> {
-        let Some(held) = leaf.held(place).filter(|held| held.filtered.is_some()) else { return Ok(()) };
+        let Some(held) = leaf.held(place) else { return Ok(()) };
         let tab = self.tables[self.of[place]].tab;
-        send(c, leaf, tab, key)?;
-        if news || held.has(c, key)? { Ok(()) } else { self.hand_out_again(c, tab, key) }
+        if held.filtered.is_some() {
+            send(c, leaf, tab, key)?;
+        }
+        if news || (is_shown(c, tab, key)? && held.has(c, key)?) { Ok(()) } else { self.hand_out_again(c, tab, key) }
+    }
+
+    /// A leaf gave a row back to somebody else. Where it is of its part here, it gets it again.
+    pub(super) fn lost_by_leaf(
+        &mut self,
+        c: &Connection,
+        leaf: &Leaf,
+        (place, key): (usize, &Key),
+    ) -> rusqlite::Result<()> {
+        let Some(held) = leaf.held(place) else { return Ok(()) };
+        let tab = self.tables[self.of[place]].tab;
+        if is_shown(c, tab, key)? && held.has(c, key)? { self.hand_out_again(c, tab, key) } else { Ok(()) }
     }
 
     /// A row's version, which has not changed, gets another place in the queue.
@@ -232,17 +256,19 @@ impl Member {
             return None;
         }
         let (here, there) = (here.content.as_ref()?, there.content.as_ref()?);
-        let same = here.without_unwritten(there, here) == *there;
+        let same = here.without(&there.absent(), here) == *there;
         (same && self.tables[table].part.is_none()).then(|| ours.absorbed(theirs))
     }
 
-    /// A row is not of this leaf's part any more: it goes, and so does what is known of it. Not while it holds writes
-    /// that the sender has not seen: those go there first.
+    /// A row is not of this leaf's part any more: it goes, and so does what is known of it, but for the fact that it was
+    /// here, which others are told: they may see its part otherwise. Not while it holds writes that the sender has not
+    /// seen: those go there first.
     pub(super) fn take_back(
         &mut self,
         open: &Open,
         c: &Connection,
         version: &Version,
+        via: u32,
         merged: &mut Merged,
     ) -> Result<()> {
         let sqlite = |e| open.explain(e);
@@ -250,7 +276,7 @@ impl Member {
         let (tab, key) = (self.tables[table].tab, &version.key);
         let Some(stored) = seal::stored(c, tab, key).map_err(sqlite)? else { return Ok(()) };
         let ours = self.decode(open, table, &stored, None)?;
-        if !version.state.seen().dominates(ours.seen()) {
+        if !version.state.seen().dominates(ours.seen()) || ours == State::default() {
             merged.known += 1;
             return Ok(());
         }
@@ -259,10 +285,7 @@ impl Member {
             self.tables[table].touched = true;
         }
         parked::forget(c, tab, key).map_err(sqlite)?;
-        self.ledger.count(tab, stored.hash, None);
-        c.prepare_cached("DELETE FROM _tidewater_version WHERE tab = ?1 AND key = ?2")
-            .and_then(|mut s| s.execute((tab, key::Stored(key))))
-            .map_err(sqlite)?;
+        self.store(c, (table, key), stored.hash, None, Some(via), &State::default()).map_err(sqlite)?;
         super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
         merged.withdrawn += 1;
         Ok(())
@@ -287,6 +310,14 @@ fn send(c: &Connection, leaf: &Leaf, tab: i64, key: &Key) -> rusqlite::Result<()
     c.prepare_cached("INSERT OR IGNORE INTO _tidewater_sent(leaf, tab, key) VALUES (?1, ?2, ?3)")?
         .execute((leaf.number, tab, key::Stored(key)))
         .map(drop)
+}
+
+fn is_shown(c: &Connection, tab: i64, key: &Key) -> rusqlite::Result<bool> {
+    let shown = c
+        .prepare_cached("SELECT hash IS NOT NULL FROM _tidewater_version WHERE tab = ?1 AND key = ?2")?
+        .query_row((tab, key::Stored(key)), |row| row.get(0))
+        .optional()?;
+    Ok(shown.unwrap_or(false))
 }
 
 fn was_sent(c: &Connection, leaf: &Leaf, tab: i64, key: &Key) -> rusqlite::Result<bool> {

@@ -71,7 +71,9 @@ impl Member {
             }
             bytes += stored.bytes.len() + content.row.as_ref().map_or(0, |row| row.as_bytes().len());
             let state = self.decode_sealed(open, table, &stored, content.row.as_ref())?;
-            let version = Version { table: place, key, state, withdrawn: false };
+            // What nobody wrote was here, and was taken back.
+            let withdrawn = state.siblings().is_empty();
+            let version = Version { table: place, key, state, withdrawn };
             let version = match leaf {
                 None => Some(version),
                 Some(leaf) => {

@@ -230,7 +230,8 @@ impl Member {
             return Ok(());
         }
         let Some(stored) = stored else {
-            let state = self.written(State::default(), &Shown::default(), table, row, written_ms);
+            let content = row.map(|row| self.tables[table].written(row, &[]));
+            let state = self.written(State::default(), &Shown::default(), table, content, written_ms);
             return self.store(c, (table, key), None, hash, None, &state).map_err(sqlite);
         };
         let aside = if stored.hash.is_none() { parked::row(c, tab, key).map_err(sqlite)? } else { None };
@@ -242,7 +243,9 @@ impl Member {
         let before = self.decode(open, table, &stored, aside.as_ref().or(row))?;
         let shown = self.shown_as(table, &before, stored.hash);
         let disputed = before.siblings().len() > 1 || aside.is_some();
-        let state = self.written(before, &shown, table, row, written_ms);
+        let lacked = self.lacked(open, table, &stored, &shown)?;
+        let content = row.map(|row| self.tables[table].written(row, &lacked));
+        let state = self.written(before, &shown, table, content, written_ms);
         self.store(c, (table, key), stored.hash, hash, None, &state).map_err(sqlite)?;
         if disputed {
             super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
@@ -259,9 +262,8 @@ impl Member {
     }
 
     /// The state after a write of this node.
-    fn written(&self, before: State, shown: &Shown, table: usize, row: Option<&Row>, written_ms: i64) -> State {
+    fn written(&self, before: State, shown: &Shown, table: usize, content: Option<Row>, written_ms: i64) -> State {
         let stamp = Stamp::next(u64::try_from(written_ms).unwrap_or(0), before.stamp_max());
-        let content = row.map(|row| self.tables[table].written(row, shown));
         let write = Write { dot: self.ledger.next_dot(), stamp, content };
         before.write(write, shown, &self.tables[table].rules)
     }

@@ -29,10 +29,15 @@ impl Member {
         let leaf = self.leaves.get(&versions.node).cloned();
         for version in incoming {
             if version.withdrawn {
-                self.take_back(open, c, &version, &mut merged)?;
+                match &leaf {
+                    None => self.take_back(open, c, &version, via, &mut merged)?,
+                    Some(leaf) => self.lost_by_leaf(c, leaf, (version.table, &version.key)).map_err(sqlite)?,
+                }
                 continue;
             }
-            let had = leaf.as_ref().map(|leaf| (leaf, version.table, version.key.clone()));
+            let live = |state: &State| state.siblings().iter().any(|sibling| sibling.content.is_some());
+            let had = leaf.as_ref().filter(|_| live(&version.state));
+            let had = had.map(|leaf| (leaf, version.table, version.key.clone()));
             let joined = self.join_one(open, c, version, via, prefer)?;
             if let Some((leaf, table, key)) = had {
                 self.had_by_leaf(c, leaf, (table, &key), joined.is_some()).map_err(sqlite)?;

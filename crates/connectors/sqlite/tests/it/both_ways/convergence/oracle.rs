@@ -4,7 +4,8 @@
 //! conflicts, or in a row that stands aside), or a transaction that saw it there wrote something over it. A file that
 //! is put back to an older state takes with it what it held and no other file does, and nothing else; what such a
 //! transaction had written over counts as written over only if that transaction had left the file, or was itself
-//! written over by one that stays.
+//! written over by one that stays. Who holds some columns of a table only, and deletes a row, cannot say what stood in the
+//! others: any token there counts as deleted.
 
 use super::programs::{Note, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,10 +92,15 @@ impl Oracle {
                 search.over.entry((note.place.clone(), before.clone())).or_default().push(id);
             }
         }
+        // A row that somebody deleted who does not see this column of it.
+        let gone = |note: &&Note| note.before.is_none() && note.after.is_none();
+        let counts = self.notes.iter().filter(|(id, _)| !self.undone.contains(*id)).map(|(_, note)| note);
+        let gone: BTreeSet<&Place> = counts.filter(gone).map(|note| &note.place).collect();
         let accounted = |id: &String, item: &Item| {
             !is_token(&item.1)
                 || self.undone.contains(id)
                 || shown.contains(item)
+                || gone.contains(&item.0)
                 || search.keeps(item)
                 || search.written_over(item, &mut BTreeSet::new())
         };

@@ -8,7 +8,7 @@ use super::Dice;
 use crate::given::passes;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 use tidewater_core::change::{Row, Value};
@@ -107,6 +107,13 @@ pub(super) fn tokens(c: &Connection) -> rusqlite::Result<BTreeMap<Place, String>
     Ok(found)
 }
 
+/// The columns of `plain` at those who hold all of them.
+const WHOLE: [&str; 3] = ["a", "b", "c"];
+
+fn rows_of_plain(c: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
+    c.prepare_cached("SELECT id FROM plain")?.query_map([], |row| row.get(0))?.collect()
+}
+
 /// The tokens that were there from the beginning, as if somebody had noted them.
 pub(super) fn beginning(c: &Connection) -> rusqlite::Result<BTreeMap<String, Note>> {
     let note = |(at, (place, token))| (format!("beginning-{at}"), Note { place, before: None, after: Some(token) });
@@ -169,15 +176,23 @@ impl Program<'_> {
         work: impl FnOnce(&mut Self, &Connection) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
         c.execute_batch("BEGIN IMMEDIATE")?;
-        let before = tokens(c)?;
+        let (rows_before, before) = (rows_of_plain(c)?, tokens(c)?);
         work(self, c)?;
-        let after = tokens(c)?;
+        let (rows_after, after) = (rows_of_plain(c)?, tokens(c)?);
         let mut note = c.prepare_cached("INSERT INTO noted VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-        let places: std::collections::BTreeSet<&Place> = before.keys().chain(after.keys()).collect();
+        let places: BTreeSet<&Place> = before.keys().chain(after.keys()).collect();
         for (at, place) in places.into_iter().enumerate() {
             let (was, is) = (before.get(place), after.get(place));
             if was != is {
                 note.execute((format!("{}-{number}-{at}", self.name), &place.0, &place.1, &place.2, was, is))?;
+            }
+        }
+        // Who does not see a column takes its value away with the row, and cannot say which that was.
+        let lacked = WHOLE.iter().filter(|column| !self.plain.iter().any(|held| held == *column));
+        for column in lacked {
+            for key in rows_before.difference(&rows_after) {
+                let id = format!("{}-{number}-gone-{key}-{column}", self.name);
+                note.execute((id, "plain", key.to_string(), column, None::<String>, None::<String>))?;
             }
         }
         drop(note);
