@@ -110,6 +110,13 @@ pub(super) fn tokens(c: &Connection) -> rusqlite::Result<BTreeMap<Place, String>
 /// The columns of `plain` at those who hold all of them.
 const WHOLE: [&str; 3] = ["a", "b", "c"];
 
+/// Whether values of `plain` may not be filled in yet.
+fn may_lack(c: &Connection) -> rusqlite::Result<bool> {
+    let shared = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('_tidewater_shared') WHERE name = 'lacking')";
+    let lacking = "SELECT coalesce(max(lacking), 0) FROM _tidewater_shared WHERE name = 'plain'";
+    Ok(c.query_row(shared, [], |row| row.get(0))? && c.query_row(lacking, [], |row| row.get(0))?)
+}
+
 fn rows_of_plain(c: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
     c.prepare_cached("SELECT id FROM plain")?.query_map([], |row| row.get(0))?.collect()
 }
@@ -187,10 +194,16 @@ impl Program<'_> {
                 note.execute((format!("{}-{number}-{at}", self.name), &place.0, &place.1, &place.2, was, is))?;
             }
         }
-        // Who does not see a column takes its value away with the row, and cannot say which that was.
-        let lacked = WHOLE.iter().filter(|column| !self.plain.iter().any(|held| held == *column));
-        for column in lacked {
+        // Who does not see a column, or sees it not filled in yet, takes its value away with the row, and cannot say
+        // which that was.
+        let lacking = may_lack(c)?;
+        for column in &WHOLE {
+            let held = self.plain.iter().any(|held| held == column);
             for key in rows_before.difference(&rows_after) {
+                let place = ("plain".to_owned(), key.to_string(), (*column).to_owned());
+                if held && (!lacking || before.contains_key(&place)) {
+                    continue;
+                }
                 let id = format!("{}-{number}-gone-{key}-{column}", self.name);
                 note.execute((id, "plain", key.to_string(), column, None::<String>, None::<String>))?;
             }
