@@ -7,8 +7,17 @@
 
 use super::columns::Columns;
 use super::dot::Origin;
-use super::state::{Joined, Sibling, State};
+use super::rules::Rules;
+use super::shown::Shown;
+use super::state::{Joined, Sibling, State, Write};
+use super::vector::Vector;
 use crate::change::{Row, RowBuilder};
+
+impl Sibling {
+    fn is_taken_back(&self) -> bool {
+        self.content.as_ref().is_some_and(|row| row.encodings().all(|value| value == Row::ABSENT))
+    }
+}
 
 impl State {
     /// What a member sees of this that holds only `columns`, which are ascending.
@@ -22,7 +31,8 @@ impl State {
         self.siblings().iter().filter_map(|sibling| sibling.content.as_ref()).any(|row| row.lacks_columns(columns))
     }
 
-    /// [`State::join`] where contents may lack columns: what one lacks and the other has is filled in.
+    /// [`State::join`] where contents may lack columns: what one lacks and the other has is filled in. What was taken
+    /// back comes back as a whole, or not at all.
     pub fn join_filling(left: &Self, right: &Self) -> Joined {
         let state = match Self::join(left, right) {
             Joined::Same | Joined::Left => left.clone(),
@@ -30,6 +40,9 @@ impl State {
             Joined::New(state) => state,
         };
         let filled = state.with_columns(|sibling, column, value| {
+            if sibling.is_taken_back() {
+                return None;
+            }
             let origin = sibling.origin(column);
             value.or_else(|| left.value_of(column, origin)).or_else(|| right.value_of(column, origin))
         });
@@ -39,6 +52,33 @@ impl State {
             (false, true) => Joined::Right,
             (false, false) => Joined::New(filled),
         }
+    }
+
+    /// Whether it knows of writes that were taken back: of those it has no column at all.
+    pub fn has_taken_back(&self) -> bool {
+        self.siblings().iter().any(Sibling::is_taken_back)
+    }
+
+    /// The state without writes that were taken back, as if they had never been heard of.
+    #[must_use]
+    pub fn known(&self) -> Self {
+        if !self.has_taken_back() {
+            return self.clone();
+        }
+        let known: Vec<Sibling> = self.siblings().iter().filter(|sibling| !sibling.is_taken_back()).cloned().collect();
+        let seen = known.iter().fold(Vector::default(), |seen, sibling| seen.join(&sibling.past));
+        Self::from_parts(known, seen)
+    }
+
+    /// The state after a local write by somebody who does not know of writes that were taken back: it stands beside
+    /// them. `shown` is the row shown for [`State::known`]. The write's node must not have written this row before,
+    /// since its later writes would count as having seen its earlier ones.
+    #[must_use]
+    pub fn write_beside(&self, write: Write, shown: &Shown, rules: &Rules) -> Self {
+        let next = self.known().write(write, shown, rules);
+        let unknown = self.siblings().iter().filter(|sibling| sibling.is_taken_back());
+        let siblings = unknown.chain(next.siblings()).cloned().collect();
+        Self::from_parts(siblings, self.seen().join(next.seen()))
     }
 
     /// The state after hearing of `other`, of which nothing is new but its dots: it says what is here already.

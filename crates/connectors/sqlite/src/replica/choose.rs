@@ -130,6 +130,9 @@ impl Member {
         }
         let aside = if stored.hash.is_none() { super::parked::row(c, tab, key).map_err(sqlite)? } else { None };
         let state = self.decode(open, table, &stored, now_row.as_ref().or(aside.as_ref()))?;
+        if self.was_taken_back(&stored, &state, aside.is_some()) {
+            return Err(unknown(&open.database.shown));
+        }
         let shown: Shown = self.shown_as(table, &state, stored.hash);
         let wall = u64::try_from(open.env.clock.now_ms()).unwrap_or(0);
         let stamp = Stamp::next(wall, state.stamp_max());

@@ -80,7 +80,7 @@ fn from_hexadecimal(text: &str) -> Option<[u8; 16]> {
 }
 
 /// A random name for an incarnation.
-fn node(env: &tidewater_core::env::Env) -> Node {
+pub(super) fn node(env: &tidewater_core::env::Env) -> Node {
     let mut bytes = [0; 16];
     for half in bytes.chunks_exact_mut(8) {
         half.copy_from_slice(&env.random.bits().to_le_bytes());

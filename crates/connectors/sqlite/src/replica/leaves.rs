@@ -127,6 +127,26 @@ impl Member {
         State::default().write(write, &Shown::default(), &of.rules)
     }
 
+    /// Whether this replica holds a part of anything.
+    pub(super) fn is_leaf(&self) -> bool {
+        self.parts.iter().any(Option::is_some)
+    }
+
+    /// Whether a version knows of writes that were taken back from here. `aside`: the row stands aside.
+    pub(super) fn was_taken_back(&self, stored: &seal::Stored, state: &State, aside: bool) -> bool {
+        let gone = || stored.hash.is_none() && !aside;
+        self.is_leaf() && state.has_taken_back() && (!State::is_settled(&stored.bytes) || gone())
+    }
+
+    /// The dot of a write to a row that knows of `seen`: of a node that never wrote it.
+    pub(super) fn dot_beside(&mut self, open: &Open, state: &State) -> Dot {
+        let node = self.beside.filter(|node| state.seen().counter(node) == 0);
+        let node = node.unwrap_or_else(|| join::node(&open.env));
+        self.beside = Some(node);
+        self.ledger.also_is(&node);
+        Dot::Write { node, counter: self.ledger.seq + 1 }
+    }
+
     /// The columns that nobody has filled in yet of a row that was shown, as it is stored.
     pub(super) fn lacked(&self, open: &Open, table: usize, stored: &seal::Stored, shown: &Shown) -> Result<Vec<usize>> {
         if self.tables[table].defaults.is_none() {
@@ -250,19 +270,19 @@ impl Member {
     }
 
     /// The state, where what a leaf held before it first met anybody is what is shown here.
-    pub(super) fn says_the_same(&self, table: usize, ours: &State, theirs: &State) -> Option<State> {
+    pub(super) fn says_the_same(&self, ours: &State, theirs: &State) -> Option<State> {
         let ([here], [there]) = (ours.siblings(), theirs.siblings()) else { return None };
         if there.stamp != Stamp::GENESIS || matches!(there.dot, Dot::Genesis(_)) || ours.seen().meets(theirs.seen()) {
             return None;
         }
         let (here, there) = (here.content.as_ref()?, there.content.as_ref()?);
         let same = here.without(&there.absent(), here) == *there;
-        (same && self.tables[table].part.is_none()).then(|| ours.absorbed(theirs))
+        (same && !self.is_leaf()).then(|| ours.absorbed(theirs))
     }
 
-    /// A row is not of this leaf's part any more: it goes, and so does what is known of it, but for the fact that it was
-    /// here, which others are told: they may see its part otherwise. Not while it holds writes that the sender has not
-    /// seen: those go there first.
+    /// A row is not of this leaf's part any more: it goes. Which writes were taken back stays known, so that nobody hands
+    /// it an older row, and that no later write here claims to have seen them. Others are told, too: they may see the
+    /// part otherwise. Not while it holds writes that the sender has not seen: those go there first.
     pub(super) fn take_back(
         &mut self,
         open: &Open,
@@ -276,7 +296,8 @@ impl Member {
         let (tab, key) = (self.tables[table].tab, &version.key);
         let Some(stored) = seal::stored(c, tab, key).map_err(sqlite)? else { return Ok(()) };
         let ours = self.decode(open, table, &stored, None)?;
-        if !version.state.seen().dominates(ours.seen()) || ours == State::default() {
+        let gone = stored.hash.is_none() && ours.seen() == version.state.seen();
+        if !version.state.seen().dominates(ours.seen()) || gone {
             merged.known += 1;
             return Ok(());
         }
@@ -285,7 +306,7 @@ impl Member {
             self.tables[table].touched = true;
         }
         parked::forget(c, tab, key).map_err(sqlite)?;
-        self.store(c, (table, key), stored.hash, None, Some(via), &State::default()).map_err(sqlite)?;
+        self.store(c, (table, key), stored.hash, None, Some(via), &version.state).map_err(sqlite)?;
         super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
         merged.withdrawn += 1;
         Ok(())

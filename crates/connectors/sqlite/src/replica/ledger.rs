@@ -197,6 +197,14 @@ impl Ledger {
         self.nodes.iter().find(|stored| stored.node == *node).map_or(-1, |stored| i64::from(stored.number))
     }
 
+    /// This replica writes under the name of this node, too.
+    pub(super) fn also_is(&mut self, node: &Node) {
+        if !self.nodes.iter().any(|stored| stored.node == *node) {
+            let endpoint = self.endpoint().to_owned();
+            self.add(*node, &endpoint, None);
+        }
+    }
+
     /// The node that is stored under a number.
     pub(super) fn node_of(&self, number: u32) -> Option<Node> {
         self.nodes.iter().find(|stored| stored.number == number).map(|stored| stored.node)

@@ -110,6 +110,8 @@ struct Member {
     parts: Vec<Option<Part>>,
     /// Those who hold a part of what is here, by their present incarnation.
     leaves: HashMap<Node, leaves::Leaf>,
+    /// The name under which this leaf writes rows of which it does not know everything.
+    beside: Option<Node>,
     /// What positions in others' queues are good for: the tables that were asked for.
     scope: String,
     /// The tables by their places, parents before their children; those that refer to each other together.
@@ -150,6 +152,7 @@ impl Member {
             of,
             parts,
             leaves: HashMap::new(),
+            beside: None,
             scope,
             catching_up: false,
             chained_at: None,
@@ -241,6 +244,7 @@ impl State {
         if !matches!(done, Ok(Some(_))) {
             member.ledger = before;
             member.chained_at = None;
+            member.beside = None;
             if told {
                 // The database keeps another time for it: whoever opens it before the next commit takes it for a copy.
                 witness.note(member.ledger.node(), member.ledger.seq)?;

@@ -149,6 +149,9 @@ impl Member {
         let belongs = |node: &tidewater_core::merge::Node, endpoint: &str| {
             self.ledger.endpoint_of(node).is_some_and(|of| of == endpoint)
         };
+        if self.is_leaf() && state.has_taken_back() {
+            return Shown::new(&state.known(), &self.tables[table].rules, &belongs);
+        }
         Shown::new(state, &self.tables[table].rules, &belongs)
     }
 
@@ -245,7 +248,14 @@ impl Member {
         let disputed = before.siblings().len() > 1 || aside.is_some();
         let lacked = self.lacked(open, table, &stored, &shown)?;
         let content = row.map(|row| self.tables[table].written(row, &lacked));
-        let state = self.written(before, &shown, table, content, written_ms);
+        let state = match self.was_taken_back(&stored, &before, aside.is_some()) {
+            true => {
+                let dot = self.dot_beside(open, &before);
+                let stamp = Stamp::next(u64::try_from(written_ms).unwrap_or(0), before.stamp_max());
+                before.write_beside(Write { dot, stamp, content }, &shown, &self.tables[table].rules)
+            }
+            false => self.written(before, &shown, table, content, written_ms),
+        };
         self.store(c, (table, key), stored.hash, hash, None, &state).map_err(sqlite)?;
         if disputed {
             super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;

@@ -83,7 +83,7 @@ impl Member {
         let table = self.of[at];
         let tab = self.tables[table].tab;
         self.ledger.saw(theirs.seen());
-        let lacking = self.may_lack(open, c, table, &theirs)?;
+        let lacking = self.may_lack(open, c, table, &theirs)? || self.is_leaf();
         let stored = seal::stored(c, tab, &key).map_err(sqlite)?;
         let Some(stored) = stored else {
             return Ok(Some(self.showing(table, key, theirs, Some(via), Here::default())));
@@ -107,7 +107,7 @@ impl Member {
             false => parked::row(c, tab, &key).map_err(sqlite)?,
         };
         let ours = self.decode(open, table, &stored, row.as_ref())?;
-        if let Some(state) = self.says_the_same(table, &ours, &theirs) {
+        if let Some(state) = self.says_the_same(&ours, &theirs) {
             return Ok(Some(self.showing(table, key, state, None, here)));
         }
         let joined = if lacking { State::join_filling(&ours, &theirs) } else { State::join(&ours, &theirs) };

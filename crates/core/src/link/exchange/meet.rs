@@ -301,27 +301,34 @@ impl Rounds<'_> {
         for (at, said) in said.iter().enumerate().filter(|(at, _)| there(self, *at)).collect::<Vec<_>>() {
             self.report.members[self.present[at].at].parked = said.parked;
         }
-        let mut differing = self.parts_that_differ().await?;
-        if !differing.is_empty() && self.round().await? != Some(false) {
+        let (mut parts, mut differing) = (self.parts_that_differ().await?, Vec::new());
+        if !parts.is_empty() && self.round().await? != Some(false) {
             return Ok(None);
         }
         for (table, shared) in self.shared.iter().enumerate() {
             let whole = |at: usize| self.present[at].shared.get(table).is_none_or(|shared| shared.part.is_none());
             let name = shared.view.table.to_ascii_lowercase();
             let digest = |at: usize| said[at].tables.get(&name).map(|table| table.digest);
-            if (0..said.len()).any(|at| there(self, at) && whole(at) && digest(at) != digest(HUB)) {
-                differing.push(shared.view.table.clone());
+            let other = |at: &usize| there(self, *at) && whole(*at) && digest(*at) != digest(HUB);
+            match (0..said.len()).filter(other).map(|at| self.is_leaf(at)).min() {
+                Some(false) => differing.push(shared.view.table.clone()),
+                Some(true) => parts.push(shared.view.table.clone()),
+                None => {}
             }
         }
-        if !differing.is_empty() {
-            let notice = format!(
-                "{}: the sides hold different rows although nothing is left to exchange; `tidewater verify` names them",
-                differing.join(", ")
-            );
+        let notices = [
+            (
+                &differing,
+                "the sides hold different rows although nothing is left to exchange; `tidewater verify` names them",
+            ),
+            (&parts, "who holds a part of it has heard of newer rows; that ends when the others have, too"),
+        ];
+        for (tables, what) in notices.into_iter().filter(|(tables, _)| !tables.is_empty()) {
+            let notice = format!("{}: {what}", tables.join(", "));
             self.event(Event::Notice(&notice));
             self.report.notices.push(notice);
         }
-        Ok(Some(differing.is_empty()))
+        Ok(Some(differing.is_empty() && parts.is_empty()))
     }
 
     /// Journals forget what they need not keep any more, a little at a time.

@@ -27,12 +27,17 @@ fn rows(g: &Group, member: char, columns: &str) -> String {
     g.write(member, &format!("SELECT {columns} FROM orders ORDER BY id"))
 }
 
-/// A full member meets the leaf of three.
-fn meet_as(g: &mut Group, members: &str) {
+/// A full member meets the leaf of three. Whether they are in step.
+fn meet_some(g: &mut Group, members: &str) -> bool {
     let parts = g.settings.parts.clone();
     g.settings.parts = parts.values().map(|scope| (1, scope.clone())).collect();
-    g.meet(members);
+    let report = g.try_meet(members).expect("they meet");
     g.settings.parts = parts;
+    report.in_step
+}
+
+fn meet_as(g: &mut Group, members: &str) {
+    assert!(meet_some(g, members));
 }
 
 #[test]
@@ -229,8 +234,10 @@ fn a_leaf_may_exchange_with_any_member_that_holds_everything() {
     g.write('a', "UPDATE orders SET note = 'A', item = 'by a' WHERE id = 1; UPDATE orders SET store = 9 WHERE id = 2");
     meet_as(&mut g, "ac");
     g.write('c', "UPDATE orders SET price = 3 WHERE id = 1; INSERT INTO orders(id, store, item) VALUES (4, 7, 'new')");
-    meet_as(&mut g, "bc");
+    // It knows that the second row was taken back, which `b` still shows.
+    assert!(!meet_some(&mut g, "bc"));
     assert_eq!(rows(&g, 'b', "*"), "1|7|by a|3.0|\n2|7|cup|1.0|m\n3|8|rum|1.0|m\n4|7|new|1.5|");
+    assert_eq!(rows(&g, 'c', "id"), "1\n4");
     // What nobody has filled in yet is not written by whoever writes another column.
     g.write('b', "UPDATE orders SET item = 'by b' WHERE id = 1");
     g.meet("abc");
@@ -343,6 +350,28 @@ fn a_column_added_later_reaches_a_leaf_that_holds_all_but_some() {
     g.write('c', "UPDATE orders SET colour = 'green' WHERE id = 2");
     g.meet("abc");
     assert_eq!(g.same("ab", "orders"), "1|7|tea|2.5|n|blue\n2|8|pending|1.0|m|green");
+}
+
+#[test]
+fn what_is_inserted_under_a_key_that_was_taken_back_is_a_conflict_and_not_an_overwrite() {
+    let mut g = group("a", ORDERS);
+    leaves(&mut g, &[(1, part(&["note"], "store = 7"))]);
+    g.write('a', "INSERT INTO orders VALUES (1, 7, 'tea', 2.5, 'n')");
+    g.meet("ab");
+    // The leaf itself moves it out, and then has another row of that key.
+    g.write('b', "UPDATE orders SET store = 8, item = 'moved' WHERE id = 1");
+    g.meet("ab");
+    assert_eq!(rows(&g, 'b', "*"), "");
+    later();
+    g.write('b', "INSERT INTO orders VALUES (1, 7, 'another', 1)");
+    g.write('b', "UPDATE orders SET price = 4 WHERE id = 1");
+    g.meet("ab");
+    assert_eq!(rows(&g, 'a', "id, store, item, price"), "1|7|another|4.0");
+    assert_eq!(rows(&g, 'b', "id, store, item, price"), "1|7|another|4.0");
+    let entry = g.conflicts('a').remove(0);
+    let kept: Vec<String> =
+        entry.sides.iter().filter_map(|side| side.content.as_ref().map(ToString::to_string)).collect();
+    assert!(kept.iter().any(|side| side.contains("moved")), "{kept:?}");
 }
 
 #[test]
