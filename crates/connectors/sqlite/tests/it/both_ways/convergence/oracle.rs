@@ -4,8 +4,8 @@
 //! conflicts, or in a row that stands aside), or a transaction that saw it there wrote something over it. A file that
 //! is put back to an older state takes with it what it held and no other file does, and nothing else; what such a
 //! transaction had written over counts as written over only if that transaction had left the file, or was itself
-//! written over by one that stays. Who holds some columns of a table only, and deletes a row, cannot say what stood in the
-//! others: any token there counts as deleted.
+//! written over by one that stays. Who does not see a column, or not all that was written to it, cannot say what he takes
+//! away: any token of that column and row counts as gone then.
 
 use super::programs::{Note, Place};
 use std::collections::{BTreeMap, BTreeSet};

@@ -107,8 +107,8 @@ pub(super) fn tokens(c: &Connection) -> rusqlite::Result<BTreeMap<Place, String>
     Ok(found)
 }
 
-/// The columns of `plain` at those who hold all of them.
-const WHOLE: [&str; 3] = ["a", "b", "c"];
+/// The column of `plain` that leaves lack.
+const LACKED: &str = "c";
 
 /// Whether values of `plain` may not be filled in yet.
 fn may_lack(c: &Connection) -> rusqlite::Result<bool> {
@@ -194,18 +194,16 @@ impl Program<'_> {
                 note.execute((format!("{}-{number}-{at}", self.name), &place.0, &place.1, &place.2, was, is))?;
             }
         }
-        // Who does not see a column, or sees it not filled in yet, takes its value away with the row, and cannot say
-        // which that was.
-        let lacking = may_lack(c)?;
-        for column in &WHOLE {
-            let held = self.plain.iter().any(|held| held == column);
-            for key in rows_before.difference(&rows_after) {
-                let place = ("plain".to_owned(), key.to_string(), (*column).to_owned());
-                if held && (!lacking || before.contains_key(&place)) {
-                    continue;
-                }
-                let id = format!("{}-{number}-gone-{key}-{column}", self.name);
-                note.execute((id, "plain", key.to_string(), column, None::<String>, None::<String>))?;
+        // Who does not see a column, or not all that was written to it, takes values away with the row, or with his own,
+        // and cannot say which those were.
+        if may_lack(c)? || !self.plain.iter().any(|held| held == LACKED) {
+            let token = |of: &BTreeMap<Place, String>, key: &i64| {
+                of.get(&("plain".to_owned(), key.to_string(), LACKED.to_owned())).cloned()
+            };
+            let gone = |key: &&i64| !rows_after.contains(key) || token(&before, key) != token(&after, key);
+            for key in rows_before.iter().filter(gone) {
+                let id = format!("{}-{number}-gone-{key}", self.name);
+                note.execute((id, "plain", key.to_string(), LACKED, None::<String>, None::<String>))?;
             }
         }
         drop(note);
