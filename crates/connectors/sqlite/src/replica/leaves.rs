@@ -15,7 +15,7 @@ use crate::schema::{self, Details};
 use rusqlite::{Connection, OptionalExtension};
 use std::borrow::Cow;
 use tidewater_core::change::{Column, Key, Row, RowBuilder, Value, View, ViewColumn};
-use tidewater_core::merge::{Dot, Shown, Stamp, State, Write};
+use tidewater_core::merge::{Dot, Joined, Shown, Stamp, State, Write};
 use tidewater_core::replica::{Introduction, Merged, Part, Shared, Version};
 use tidewater_core::{Error, Kind, Result, code};
 
@@ -295,9 +295,13 @@ impl Member {
         let table = self.of[version.table];
         let (tab, key) = (self.tables[table].tab, &version.key);
         let Some(stored) = seal::stored(c, tab, key).map_err(sqlite)? else { return Ok(()) };
-        let ours = self.decode(open, table, &stored, None)?;
-        let gone = stored.hash.is_none() && ours.seen() == version.state.seen();
-        if !version.state.seen().dominates(ours.seen()) || gone {
+        let row = match stored.hash {
+            Some(_) => self.tables[table].row(c, key).map_err(sqlite)?,
+            None => parked::row(c, tab, key).map_err(sqlite)?,
+        };
+        let ours = self.decode(open, table, &stored, row.as_ref())?;
+        let gone = row.is_none() && ours.seen().dominates(version.state.seen());
+        if gone || !version.state.seen().dominates(ours.known().seen()) {
             merged.known += 1;
             return Ok(());
         }
@@ -306,7 +310,13 @@ impl Member {
             self.tables[table].touched = true;
         }
         parked::forget(c, tab, key).map_err(sqlite)?;
-        self.store(c, (table, key), stored.hash, None, Some(via), &version.state).map_err(sqlite)?;
+        let (ours, theirs) = (ours.projected(&[]), &version.state);
+        let state = match State::join(&ours, theirs) {
+            Joined::Same | Joined::Left => ours,
+            Joined::Right => theirs.clone(),
+            Joined::New(state) => state,
+        };
+        self.store(c, (table, key), stored.hash, None, Some(via), &state).map_err(sqlite)?;
         super::journal::end(c, tab, key, None, open.env.clock.now_ms()).map_err(sqlite)?;
         merged.withdrawn += 1;
         Ok(())
