@@ -176,8 +176,10 @@ impl State {
         ledger: &mut Ledger,
         joined: &mut Joined,
     ) -> rusqlite::Result<()> {
-        for of in ["_tidewater_version", "_tidewater_queue", "_tidewater_parked", "_tidewater_conflict"] {
-            c.execute(&format!("DELETE FROM {of} WHERE tab = ?1"), [tab])?;
+        // Rows that stand aside never were in the table: they stay, and so does the journal.
+        let parked = "key NOT IN (SELECT key FROM _tidewater_parked p WHERE p.tab = ?1)";
+        for of in ["_tidewater_version", "_tidewater_queue"] {
+            c.execute(&format!("DELETE FROM {of} WHERE tab = ?1 AND {parked}"), [tab])?;
         }
         c.execute("DELETE FROM _tidewater_heard", [])?;
         c.execute("UPDATE _tidewater_shared SET phase = 'adopting', through = NULL WHERE tab = ?1", [tab])?;
