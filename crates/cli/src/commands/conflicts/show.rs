@@ -7,7 +7,7 @@ use crate::commands::DONE;
 use crate::endpoint::typed;
 use crate::output::{self, FAINT, GOOD, LOOK, STRONG, styled};
 use tidewater_core::Result;
-use tidewater_core::change::Row;
+use tidewater_core::change::{Row, Value};
 use tidewater_core::merge::{Kind, Stamp};
 use tidewater_core::replica::{Entry, Side};
 use tidewater_sqlite::{Access, Database};
@@ -102,10 +102,10 @@ fn existed(row: Option<&Row>) -> &'static str {
     if row.is_some() { "kept" } else { "deleted" }
 }
 
-/// Its values as people read them; none where it was deleted.
+/// Its values as people read them; none where it was deleted, or where this database does not hold the column.
 fn values(row: Option<&Row>, columns: usize) -> Vec<Option<String>> {
-    let mut values: Vec<Option<String>> =
-        row.map(|row| row.values().map(|value| Some(value.to_string())).collect()).unwrap_or_default();
+    let held = |value: Value<'_>| (value != Value::Unchanged).then(|| value.to_string());
+    let mut values: Vec<Option<String>> = row.map(|row| row.values().map(held).collect()).unwrap_or_default();
     values.resize(columns, None);
     values
 }

@@ -100,6 +100,7 @@ impl Rounds<'_> {
                 }
             }
         }
+        notices.retain(|notice| !self.report.notices.contains(notice));
         self.report.notices.extend(notices);
     }
 
