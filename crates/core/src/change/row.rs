@@ -85,11 +85,7 @@ impl Row {
 
     /// Whether one of the first `columns` columns is absent.
     pub fn lacks_columns(&self, columns: usize) -> bool {
-        let mut held = 0;
-        self.encodings().take(columns).any(|value| {
-            held += 1;
-            value == Self::ABSENT
-        }) || held < columns
+        self.encodings().take(columns).filter(|value| *value != Self::ABSENT).count() < columns
     }
 
     /// This row, with the values that are absent taken from `from`.

@@ -127,9 +127,9 @@ impl Member {
         State::default().write(write, &Shown::default(), &of.rules)
     }
 
-    /// Whether this replica holds a part of anything.
+    /// Whether this file holds a part of anything, also in a sync that is not running now.
     pub(super) fn is_leaf(&self) -> bool {
-        self.parts.iter().any(Option::is_some)
+        self.tables.iter().any(|of| of.part.is_some())
     }
 
     /// Whether a version knows of writes that were taken back from here. `aside`: the row stands aside.
@@ -259,13 +259,18 @@ impl Member {
     pub(super) fn may_lack(&mut self, open: &Open, c: &Connection, table: usize, theirs: &State) -> Result<bool> {
         let sqlite = |e| open.explain(e);
         let of = &mut self.tables[table];
-        if of.defaults.is_some() || !theirs.lacks_columns(of.names.len()) {
+        if !theirs.lacks_columns(of.names.len()) {
             return Ok(of.defaults.is_some());
         }
-        if let Some(details) = schema::details(c, &of.view.table).map_err(sqlite)? {
+        if of.defaults.is_none()
+            && let Some(details) = schema::details(c, &of.view.table).map_err(sqlite)?
+        {
             of.defaults = Some(defaults(c, &details, &of.names).map_err(sqlite)?);
-            c.execute("UPDATE _tidewater_shared SET lacking = 1 WHERE tab = ?1", [of.tab]).map_err(sqlite)?;
         }
+        // Each time: a transaction that said so before may not have come to its end.
+        c.prepare_cached("UPDATE _tidewater_shared SET lacking = 1 WHERE tab = ?1 AND NOT lacking")
+            .and_then(|mut s| s.execute([of.tab]))
+            .map_err(sqlite)?;
         Ok(true)
     }
 

@@ -1,5 +1,5 @@
-//! Members that hold a part of the tables: leaves of one that holds everything. Leaves exchange nothing with each
-//! other, so the hub is a member that holds everything.
+//! Members that hold a part of the tables: leaves. They exchange nothing with each other, so the hub is a member that
+//! holds everything.
 
 use super::report::ExchangeReport;
 use super::rounds::{HUB, Present, Rounds};
@@ -10,8 +10,8 @@ use crate::merge::Rules;
 use crate::replica::{Part, Shared};
 use std::sync::Arc;
 
-/// While following, the comparing of leaves takes at most this part of the time.
-const COMPARING_SHARE: u32 = 50;
+/// While following, leaves are compared again after this many times what it took.
+const COMPARING_REST: u32 = 50;
 
 /// Puts members that hold everything before their leaves. Where none is there, the leaves are away, too; answers why.
 pub(super) fn behind_others(
@@ -124,7 +124,7 @@ impl Rounds<'_> {
     /// Whether leaves were compared so lately that it would slow down everything else.
     pub(super) fn compares_later(&self) -> bool {
         let Some((at, took)) = self.compared else { return false };
-        self.env.clock.monotonic().saturating_sub(at) < took * COMPARING_SHARE
+        self.env.clock.monotonic().saturating_sub(at) < took * COMPARING_REST
     }
 
     /// The tables whose part at a leaf is not what the hub shows of it. No sum is kept for a part: it is read.
@@ -146,6 +146,8 @@ impl Rounds<'_> {
             }
         }
         let now = self.env.clock.monotonic();
+        differing.sort();
+        differing.dedup();
         self.compared = any.then(|| (now, now.saturating_sub(start)));
         Ok(differing)
     }
