@@ -220,6 +220,7 @@ impl State {
                 let mark = self.open.env.token()[..16].to_owned();
                 mark_new(&self.open, following, &mark)?;
                 Ok(Read::Changes(Transaction {
+                    emptied: vec![],
                     changes: found.changes,
                     position: At { seq: found.through, within: found.within, mark }.position(),
                     settled: found.settled,

@@ -23,6 +23,8 @@ use std::time::Duration;
 pub struct Survey {
     /// The identity of this database: stored with our own tables, or made now and stored when they are.
     pub identity: String,
+    /// The kind of database, in whose words tables are declared: two of one kind can take each other's statements.
+    pub dialect: &'static str,
     /// The tables that can be carried.
     pub tables: Vec<Table>,
     /// The tables that cannot, with the reason.
