@@ -5,8 +5,9 @@
 use super::wanted::{WantedExchange, WantedLink};
 use crate::endpoint::typed;
 use tidewater_core::env::Env;
+use tidewater_core::link::{ReplicaStatus, Status};
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Database, ReplicaStatus, Status};
+use tidewater_sqlite::Database;
 
 /// Refuses a link over tables that both its ends share as replicas.
 pub(super) fn refuse_link(wanted: &WantedLink) -> Result<()> {
@@ -38,7 +39,11 @@ pub(super) fn refuse_exchange(wanted: &WantedExchange) -> Result<()> {
 }
 
 fn status(database: &Database) -> Status {
-    if database.exists() { Status::of(database, &Env::real()).unwrap_or_default() } else { Status::default() }
+    if database.exists() {
+        tidewater_sqlite::status(database, &Env::real()).unwrap_or_default()
+    } else {
+        Status::default()
+    }
 }
 
 fn refusal(source: &Database, target: &Database, table: &str, way: &str, stay: &str) -> Error {

@@ -4,11 +4,12 @@ use super::wanted::configuration;
 use super::{ATTENTION, DONE};
 use crate::args::StatusArgs;
 use crate::endpoint::{database, typed};
-use crate::output::{self, FAINT, GOOD, LOOK, STRONG, count, number, styled};
+use crate::output::{self, FAINT, GOOD, LOOK, STRONG, bytes, count, number, styled};
 use serde_json::{Value, json};
 use tidewater_core::Result;
 use tidewater_core::env::Env;
-use tidewater_sqlite::{Database, LinkStatus, ReplicaStatus, Status};
+use tidewater_core::link::{Behind, FollowerStatus, LinkStatus, ReplicaStatus, Status};
+use tidewater_sqlite::Database;
 
 /// Shows every database.
 pub(crate) fn status(args: &StatusArgs) -> Result<u8> {
@@ -29,7 +30,7 @@ pub(crate) fn status(args: &StatusArgs) -> Result<u8> {
             }
             continue;
         }
-        let status = Status::of(database, &env)?;
+        let status = tidewater_sqlite::status(database, &env)?;
         attention |= needs_attention(&status);
         if args.json {
             output::line(&facts(database, &status).to_string());
@@ -43,7 +44,7 @@ pub(crate) fn status(args: &StatusArgs) -> Result<u8> {
 fn needs_attention(status: &Status) -> bool {
     let troubled = |l: &LinkStatus| !l.held.is_empty() || l.tables.iter().any(|t| t.phase == "halted");
     status.links.iter().any(troubled)
-        || status.followers.iter().any(|f| f.pending.is_none())
+        || status.followers.iter().any(|f| f.behind == Behind::TooFar)
         || status.replica.as_ref().is_some_and(|replica| replica.conflicts_open + replica.parked > 0)
 }
 
@@ -53,12 +54,12 @@ fn lines(database: &Database, status: &Status) -> Vec<String> {
         lines.push(styled(FAINT, "  no links"));
     }
     for follower in &status.followers {
-        let pending = match follower.pending {
-            Some(0) => styled(GOOD, "has everything logged so far"),
-            Some(n) => format!("{} behind", count(n, "change", "changes")),
-            None => styled(LOOK, "so far behind that the next run compares all tables"),
-        };
-        lines.push(format!("  → {}  {pending}  (last seen {} UTC)", follower.target, follower.seen_at));
+        lines.push(format!(
+            "  → {}  {}  (last seen {} UTC)",
+            follower.target,
+            behind(follower.behind),
+            follower.seen_at
+        ));
     }
     for link in &status.links {
         let position = link.position.as_deref().unwrap_or("not begun");
@@ -84,6 +85,16 @@ fn lines(database: &Database, status: &Status) -> Vec<String> {
         lines.push(format!("  journal: run {run} replaced or deleted {rows}; undo with `tidewater conflicts restore`"));
     }
     lines
+}
+
+/// How far a link is behind.
+fn behind(behind: Behind) -> String {
+    match behind {
+        Behind::Changes(0) => styled(GOOD, "has everything logged so far"),
+        Behind::Changes(n) => format!("{} behind", count(n, "change", "changes")),
+        Behind::Bytes(n) => format!("{} of the server's log, of all its tables, kept for it", bytes(n)),
+        Behind::TooFar => styled(LOOK, "so far behind that the next run compares all tables"),
+    }
 }
 
 /// What it does both ways.
@@ -134,12 +145,20 @@ fn replica_facts(replica: &ReplicaStatus) -> Value {
     })
 }
 
+fn follower_facts(follower: &FollowerStatus) -> Value {
+    let (changes, bytes) = match follower.behind {
+        Behind::Changes(n) => (Some(n), None),
+        Behind::Bytes(n) => (None, Some(n)),
+        Behind::TooFar => (None, None),
+    };
+    json!({
+        "link": follower.link, "target": follower.target, "pending": changes, "log_bytes": bytes,
+        "too_far_behind": follower.behind == Behind::TooFar, "seen_at": follower.seen_at,
+    })
+}
+
 fn facts(database: &Database, status: &Status) -> Value {
-    let followers: Vec<Value> = status
-        .followers
-        .iter()
-        .map(|f| json!({ "link": f.link, "target": f.target, "pending": f.pending, "seen_at": f.seen_at }))
-        .collect();
+    let followers: Vec<Value> = status.followers.iter().map(follower_facts).collect();
     let links: Vec<Value> = status
         .links
         .iter()

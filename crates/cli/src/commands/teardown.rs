@@ -9,10 +9,10 @@ use serde_json::json;
 use tidewater_core::apply::Target;
 use tidewater_core::capture::Source;
 use tidewater_core::env::Env;
-use tidewater_core::link::Run;
+use tidewater_core::link::{ReplicaStatus, Run};
 use tidewater_core::replica::Replica;
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Access, Database, ReplicaStatus, SqliteReplica, SqliteSource, SqliteTarget, Status};
+use tidewater_sqlite::{Access, Database, SqliteReplica, SqliteSource, SqliteTarget, status};
 
 /// Takes out the syncs named.
 pub(crate) async fn teardown(args: TeardownArgs) -> Result<u8> {
@@ -63,7 +63,7 @@ struct Peer {
 
 impl Peer {
     fn of(database: &Database, env: &Env) -> Self {
-        let status = Some(database).filter(|d| d.exists()).and_then(|d| Status::of(d, env).ok()).unwrap_or_default();
+        let status = Some(database).filter(|d| d.exists()).and_then(|d| status(d, env).ok()).unwrap_or_default();
         Self {
             shown: database.shown.clone(),
             identity: status.identity,
@@ -93,7 +93,7 @@ fn tell(database: &Database, gone: &[String], json: bool) {
 
 /// Takes out of one database what it shares with others, or everything where none are named.
 async fn take_out(database: &Database, others: &[&Peer], env: &Env) -> Result<Vec<String>> {
-    let status = Status::of(database, env)?;
+    let status = status(database, env)?;
     let named = |identity: &str, name: &str| {
         others.is_empty()
             || others.iter().any(|peer| match &peer.identity {

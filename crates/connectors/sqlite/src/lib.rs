@@ -41,5 +41,5 @@ mod worker;
 pub use capture::SqliteSource;
 pub use connection::{Access, Database};
 pub use replica::SqliteReplica;
-pub use status::{FollowerStatus, LinkStatus, PeerStatus, ReplicaStatus, Status, TableStatus};
+pub use status::status;
 pub use target::SqliteTarget;

@@ -14,6 +14,7 @@ mod report;
 mod retry;
 mod session;
 mod state;
+mod status;
 mod throttle;
 
 pub use crate::apply::Existing;
@@ -26,6 +27,7 @@ pub use plan::{Plan, PlannedTable, no_key_note};
 pub use report::Report;
 pub use retry::Backoff;
 pub use state::{Event, Observer, State, Unwatched};
+pub use status::{Behind, FollowerStatus, LinkStatus, PeerStatus, ReplicaStatus, Status, TableStatus};
 
 use crate::apply::Target;
 use crate::capture::Source;
