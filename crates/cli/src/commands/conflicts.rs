@@ -14,7 +14,7 @@ pub(super) use list::{Listed, lines as list_lines, short_ids};
 
 use super::DONE;
 use crate::args::{ConflictsArgs, ConflictsCommand};
-use crate::endpoint::{database, typed};
+use crate::endpoint::{Endpoint, typed};
 use crate::output;
 use tidewater_core::env::Env;
 use tidewater_core::link::Status;
@@ -57,7 +57,7 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens it. Says so when the file is missing.
     pub(super) fn open(url: &str, access: Access) -> Result<Self> {
-        let (database, env) = (database(url)?, Env::real());
+        let (database, env) = (Endpoint::parse(url)?.with_conflicts()?, Env::real());
         let status = status(&database, &env)?;
         let replica = match &status.replica {
             Some(_) => Some(SqliteReplica::open(&database, access, &env)?),

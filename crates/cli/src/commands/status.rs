@@ -1,44 +1,47 @@
 //! `tidewater status`: what each database knows about its syncs. Works beside a running engine.
 
 use super::wanted::configuration;
-use super::{ATTENTION, DONE};
+use super::{ATTENTION, DONE, Worst};
 use crate::args::StatusArgs;
-use crate::endpoint::{database, typed};
+use crate::endpoint::Endpoint;
 use crate::output::{self, FAINT, GOOD, LOOK, STRONG, bytes, count, number, styled};
 use serde_json::{Value, json};
 use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Behind, FollowerStatus, LinkStatus, ReplicaStatus, Status};
-use tidewater_sqlite::Database;
 
-/// Shows every database.
-pub(crate) fn status(args: &StatusArgs) -> Result<u8> {
-    let databases: Vec<Database> = if args.urls.is_empty() {
+/// Shows every database. One that cannot be asked keeps none of the others from being shown.
+pub(crate) async fn status(args: &StatusArgs) -> Result<u8> {
+    let endpoints: Vec<Endpoint> = if args.urls.is_empty() {
         let config = configuration(args.config.clone())?;
-        config.endpoints.values().map(|e| database(&e.url)).collect::<Result<_>>()?
+        config.endpoints.values().map(|e| Endpoint::parse(&e.url)).collect::<Result<_>>()?
     } else {
-        args.urls.iter().map(|url| database(url)).collect::<Result<_>>()?
+        args.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_>>()?
     };
-    let env = Env::real();
-    let mut attention = false;
-    for database in &databases {
+    let (alone, mut worst) = (endpoints.len() == 1, Worst::default());
+    for endpoint in &endpoints {
+        let shown = endpoint.shown();
         // A target of the file that no run has created yet is not a failure.
-        if !database.exists() && args.urls.is_empty() {
+        if endpoint.is_missing() && args.urls.is_empty() {
             match args.json {
-                true => output::line(&json!({ "database": database.shown, "missing": true }).to_string()),
-                false => output::line(&format!("{}: not there yet", database.shown)),
+                true => output::line(&json!({ "database": shown, "missing": true }).to_string()),
+                false => output::line(&format!("{shown}: not there yet")),
             }
             continue;
         }
-        let status = tidewater_sqlite::status(database, &env)?;
-        attention |= needs_attention(&status);
-        if args.json {
-            output::line(&facts(database, &status).to_string());
-        } else {
-            lines(database, &status).iter().for_each(|line| output::line(line));
-        }
+        worst.note(&shown, "its status", show(endpoint, args.json).await, alone, args.json)?;
     }
-    Ok(if attention { ATTENTION } else { DONE })
+    Ok(worst.code)
+}
+
+async fn show(endpoint: &Endpoint, json: bool) -> Result<u8> {
+    let status = endpoint.status(&Env::real()).await?;
+    if json {
+        output::line(&facts(endpoint, &status).to_string());
+    } else {
+        lines(endpoint, &status).iter().for_each(|line| output::line(line));
+    }
+    Ok(if needs_attention(&status) { ATTENTION } else { DONE })
 }
 
 fn needs_attention(status: &Status) -> bool {
@@ -48,8 +51,8 @@ fn needs_attention(status: &Status) -> bool {
         || status.replica.as_ref().is_some_and(|replica| replica.conflicts_open + replica.parked > 0)
 }
 
-fn lines(database: &Database, status: &Status) -> Vec<String> {
-    let mut lines = vec![styled(STRONG, &database.shown)];
+fn lines(endpoint: &Endpoint, status: &Status) -> Vec<String> {
+    let mut lines = vec![styled(STRONG, &endpoint.shown())];
     if status.followers.is_empty() && status.links.is_empty() && status.replica.is_none() {
         lines.push(styled(FAINT, "  no links"));
     }
@@ -79,7 +82,7 @@ fn lines(database: &Database, status: &Status) -> Vec<String> {
             lines.push(styled(LOOK, &format!("  E0050 {} key {} is held: {}", held.table, held.key, held.reason)));
         }
     }
-    lines.extend(status.replica.iter().flat_map(|replica| replica_lines(database, replica)));
+    lines.extend(status.replica.iter().flat_map(|replica| replica_lines(endpoint, replica)));
     for (run, rows) in &status.journal {
         let rows = count(*rows, "row", "rows");
         lines.push(format!("  journal: run {run} replaced or deleted {rows}; undo with `tidewater conflicts restore`"));
@@ -98,7 +101,7 @@ fn behind(behind: Behind) -> String {
 }
 
 /// What it does both ways.
-fn replica_lines(database: &Database, replica: &ReplicaStatus) -> Vec<String> {
+fn replica_lines(endpoint: &Endpoint, replica: &ReplicaStatus) -> Vec<String> {
     let pending = match replica.pending {
         0 => styled(GOOD, "every write has its version"),
         n => format!("{} since the last run", count(n, "write", "writes")),
@@ -122,7 +125,7 @@ fn replica_lines(database: &Database, replica: &ReplicaStatus) -> Vec<String> {
             n => styled(LOOK, &format!(", {} open", number(n))),
         };
         let conflicts = count(replica.conflicts, "conflict", "conflicts");
-        lines.push(format!("  journal: {conflicts}{open}; see: tidewater conflicts list {}", typed(database)));
+        lines.push(format!("  journal: {conflicts}{open}; see: tidewater conflicts list {}", endpoint.typed()));
     }
     if replica.parked > 0 {
         let rows = count(replica.parked, "row stands aside", "rows stand aside");
@@ -157,7 +160,7 @@ fn follower_facts(follower: &FollowerStatus) -> Value {
     })
 }
 
-fn facts(database: &Database, status: &Status) -> Value {
+fn facts(endpoint: &Endpoint, status: &Status) -> Value {
     let followers: Vec<Value> = status.followers.iter().map(follower_facts).collect();
     let links: Vec<Value> = status
         .links
@@ -178,7 +181,7 @@ fn facts(database: &Database, status: &Status) -> Value {
         .collect();
     let journal: Vec<Value> = status.journal.iter().map(|(run, rows)| json!({ "run": run, "rows": rows })).collect();
     json!({
-        "database": database.shown, "identity": status.identity, "followers": followers, "links": links,
+        "database": endpoint.shown(), "identity": status.identity, "followers": followers, "links": links,
         "journal": journal, "replica": status.replica.as_ref().map(replica_facts), "needs_attention": needs_attention(status),
     })
 }

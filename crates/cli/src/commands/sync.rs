@@ -4,7 +4,7 @@ use super::direction::refuse_link;
 use super::wanted::{WantedLink, ad_hoc_scope};
 use super::{ATTENTION, DONE, stop_signal};
 use crate::args::SyncArgs;
-use crate::endpoint::{SqliteEnds, database};
+use crate::endpoint::{Endpoint, Pair};
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
 use tidewater_core::Result;
@@ -18,10 +18,10 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         (_, true) => Run::Once,
         _ => Run::UntilInStep,
     };
-    let (source, target) = (database(&args.source)?, database(&args.target)?);
-    let (source_name, target_name) = (source.shown.clone(), target.shown.clone());
+    let (source, target) = (Endpoint::parse(&args.source)?, Endpoint::parse(&args.target)?);
+    let (source_name, target_name) = (source.shown(), target.shown());
     let env = Env::real();
-    let ends = SqliteEnds::writing(source, target, args.once, &env)?;
+    let ends = Pair::writing(source, target, args.once, &env)?;
     let settings = Settings {
         scope: ad_hoc_scope(&args.tables),
         existing: args.existing.into(),

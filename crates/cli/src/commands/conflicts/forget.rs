@@ -3,13 +3,13 @@
 use super::Journal;
 use crate::args::JournalArgs;
 use crate::commands::DONE;
-use crate::endpoint::typed;
+use crate::endpoint::{Endpoint, typed};
 use crate::output::{self, count};
 use serde_json::json;
 use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::replica::Selection;
-use tidewater_sqlite::{Access, SqliteTarget};
+use tidewater_sqlite::Access;
 
 /// Forgets what is over for more than so many days.
 pub(super) async fn forget(args: &JournalArgs, days: u64) -> Result<u8> {
@@ -23,7 +23,7 @@ pub(super) async fn forget(args: &JournalArgs, days: u64) -> Result<u8> {
     drop(replica);
     let rows = match status.journal.is_empty() {
         true => 0,
-        false => SqliteTarget::open(&database, Access::Write, &Env::real())?.forget(days).await?,
+        false => Endpoint::from(database.clone()).forget(days, &Env::real()).await?,
     };
     if args.json {
         let facts = json!({

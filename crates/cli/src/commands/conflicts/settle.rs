@@ -3,14 +3,14 @@
 use super::{Journal, hexadecimal, literal};
 use crate::args::{ResolveArgs, RestoreArgs};
 use crate::commands::DONE;
-use crate::endpoint::typed;
+use crate::endpoint::{Endpoint, typed};
 use crate::output::{self, count};
 use serde_json::json;
 use tidewater_core::change::Value;
 use tidewater_core::env::Env;
 use tidewater_core::replica::{Choice, Entry, Selection};
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Access, SqliteTarget};
+use tidewater_sqlite::Access;
 
 /// Settles one as a person chose.
 pub(super) async fn resolve(args: ResolveArgs) -> Result<u8> {
@@ -92,7 +92,7 @@ async fn restore_run(mut journal: Journal, run: &str, json: bool) -> Result<u8> 
     drop(replica);
     let mut rows = 0;
     if entries.is_empty() || status.journal.iter().any(|(known, _)| known == run) {
-        rows = SqliteTarget::open(&database, Access::Write, &Env::real())?.restore(run).await?;
+        rows = Endpoint::from(database.clone()).restore(run, &Env::real()).await?;
     }
     if json {
         let facts = json!({
