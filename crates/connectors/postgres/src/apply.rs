@@ -105,7 +105,7 @@ impl PostgresTarget {
         if let Mode::Journal { run } = &batch.mode {
             written.journaled = self.journal(run, &changes).await?;
         }
-        let groups = groups(&changes, batch, resolve);
+        let groups = groups(&changes, &batch.mode, resolve);
         let mut failed: Vec<(&Change, String)> = Vec::new();
         for group in &groups {
             let rows = match resolve {
@@ -222,7 +222,7 @@ impl PostgresTarget {
         loop {
             let before = failed.len();
             for (change, _) in std::mem::take(failed) {
-                for group in &groups(&[change], &Batch::single(change), true) {
+                for group in &groups(&[change], &Mode::Replace, true) {
                     written.upserts += self.resolve(group, failed).await?;
                 }
             }
@@ -234,7 +234,7 @@ impl PostgresTarget {
             return Ok(());
         }
         let changes: Vec<&Change> = failed.iter().map(|(change, _)| *change).collect();
-        let mut groups = groups(&changes, &Batch::single(changes[0]), true);
+        let mut groups = groups(&changes, &Mode::Replace, true);
         let own_columns = groups.iter().any(|group| self.tables[group.table].as_ref().is_none_or(|table| table.has_own_columns));
         if own_columns || groups.iter().any(|group| matches!(group.put, Some(Put::Update(_)))) {
             return Ok(());
@@ -396,7 +396,7 @@ fn entry(writer: &TableWriter, (run, link): (&str, &str), key: &Key, kind: &str,
 }
 
 /// Sorts changes into groups: deletes first, children before parents; then writes, parents before children.
-fn groups<'b>(changes: &[&'b Change], batch: &Batch, resolve: bool) -> Vec<Group<'b>> {
+fn groups<'b>(changes: &[&'b Change], mode: &Mode, resolve: bool) -> Vec<Group<'b>> {
     let mut deletes: BTreeMap<usize, Vec<&Change>> = BTreeMap::new();
     let mut puts: BTreeMap<(usize, u8, Vec<usize>), (Put, Vec<&Change>)> = BTreeMap::new();
     for change in changes {
@@ -404,7 +404,7 @@ fn groups<'b>(changes: &[&'b Change], batch: &Batch, resolve: bool) -> Vec<Group
             deletes.entry(change.table).or_default().push(change);
             continue;
         };
-        let put = match (&change.op, &batch.mode) {
+        let put = match (&change.op, mode) {
             (Op::Update(_), _) if !row.absent().is_empty() => {
                 let absent = row.absent();
                 Put::Update((0..row.values().count()).filter(|at| !absent.contains(at)).collect())

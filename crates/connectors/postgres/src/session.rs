@@ -39,11 +39,6 @@ impl Session {
         self.connection.as_ref().map_or(0, Connection::major_version)
     }
 
-    /// Whether the connection is another one since the last look: what was made for the session is gone.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connection.is_some() && !self.in_call
-    }
-
     async fn connected(&mut self) -> Result<&mut Connection> {
         if self.in_call {
             self.connection = None;
