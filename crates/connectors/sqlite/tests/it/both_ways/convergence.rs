@@ -227,8 +227,7 @@ impl World {
         let member = *self.dice.pick(&self.members);
         match self.dice.roll(14) {
             0 | 1 => drop(self.copy(member)),
-            // Not with leaves: see what decision 11 leaves open.
-            2 | 3 if !self.copies.is_empty() && self.sync.leaves.is_empty() => {
+            2 | 3 if !self.copies.is_empty() => {
                 let number = usize::try_from(self.dice.roll(self.copies.len() as u64)).expect("a place");
                 let back = self.back();
                 self.put_back(number, back);
