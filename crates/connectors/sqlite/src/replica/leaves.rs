@@ -213,8 +213,22 @@ impl Member {
         })
     }
 
-    /// What came from a leaf it has, and is told of from now on. Where it is not shown here or not of its part, and what
-    /// came is no news, it is told so.
+    /// Of what a leaf tells it is told from now on, also of a row that it gave back or deleted: it may be put back to when
+    /// it had it.
+    pub(super) fn told_by_leaf(
+        &self,
+        c: &Connection,
+        leaf: &Leaf,
+        (place, key): (usize, &Key),
+    ) -> rusqlite::Result<()> {
+        match leaf.held(place) {
+            Some(held) if held.filtered.is_some() => send(c, leaf, self.tables[self.of[place]].tab, key),
+            _ => Ok(()),
+        }
+    }
+
+    /// What came from a leaf it has. Where it is not shown here or not of its part, and what came is no news, it is told
+    /// so.
     pub(super) fn had_by_leaf(
         &mut self,
         c: &Connection,
@@ -224,9 +238,6 @@ impl Member {
     ) -> rusqlite::Result<()> {
         let Some(held) = leaf.held(place) else { return Ok(()) };
         let tab = self.tables[self.of[place]].tab;
-        if held.filtered.is_some() {
-            send(c, leaf, tab, key)?;
-        }
         if news || (is_shown(c, tab, key)? && held.has(c, key)?) { Ok(()) } else { self.hand_out_again(c, tab, key) }
     }
 

@@ -28,6 +28,9 @@ impl Member {
         incoming.sort_by_cached_key(|version| (version.table, key::place(&version.key)));
         let leaf = self.leaves.get(&versions.node).cloned();
         for version in incoming {
+            if let Some(leaf) = &leaf {
+                self.told_by_leaf(c, leaf, (version.table, &version.key)).map_err(sqlite)?;
+            }
             if version.withdrawn {
                 match &leaf {
                     None => self.take_back(open, c, &version, via, &mut merged)?,
@@ -110,7 +113,11 @@ impl Member {
         if let Some(state) = self.says_the_same(&ours, &theirs) {
             return Ok(Some(self.showing(table, key, state, None, here)));
         }
-        let joined = if lacking { State::join_filling(&ours, &theirs) } else { State::join(&ours, &theirs) };
+        let joined = match (self.is_leaf(), lacking) {
+            (true, _) => State::join_beside(&ours, &theirs),
+            (false, true) => State::join_filling(&ours, &theirs),
+            (false, false) => State::join(&ours, &theirs),
+        };
         match joined {
             Joined::Same | Joined::Left => Ok(None),
             Joined::Right => Ok(Some(self.showing(table, key, theirs, Some(via), here))),

@@ -243,7 +243,7 @@ impl World {
                 let sealable = self.sealable.get(&member).cloned().unwrap_or_default();
                 self.sealable.insert(new, sealable);
             }
-            5 | 6 if self.sync.leaves.is_empty() => self.fork()?,
+            5 | 6 => self.fork()?,
             _ => {}
         }
         Ok(())
