@@ -294,6 +294,28 @@ fn a_leaf_that_is_put_back_is_told_what_became_of_its_rows_also_by_who_never_sen
 }
 
 #[test]
+fn a_leaf_shows_what_the_full_member_shows_that_it_met_last_while_they_have_not_met_each_other() {
+    let mut g = group("abd", ORDERS);
+    leaves(&mut g, &[(3, part(&[], "store = 7"))]);
+    g.write('a', "INSERT INTO orders VALUES (1, 7, 'tea', 2.5, 'n')");
+    g.meet("abdc");
+    g.write('b', "UPDATE orders SET item = 'by b'");
+    meet_as(&mut g, "bc");
+    g.write('a', "UPDATE orders SET store = 8");
+    let seen = |g: &mut Group, members: &str| {
+        meet_as(g, members);
+        rows(g, 'c', "item")
+    };
+    assert_eq!(
+        ["ac", "dc", "bc", "dc", "bc", "ac"].map(|two| seen(&mut g, two)),
+        ["", "tea", "by b", "by b", "by b", ""]
+    );
+    g.meet("abdc");
+    assert_eq!(g.same("abd", "orders"), "1|8|by b|2.5|n");
+    assert_eq!(rows(&g, 'c', "id"), "");
+}
+
+#[test]
 fn a_leaf_may_exchange_with_any_member_that_holds_everything() {
     let mut g = group("ab", ORDERS);
     leaves(&mut g, &[(2, part(&["note"], "store = 7"))]);

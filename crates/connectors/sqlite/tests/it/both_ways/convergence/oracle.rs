@@ -71,9 +71,13 @@ impl Oracle {
         sealable: &BTreeSet<String>,
     ) {
         self.hear(&before.notes);
+        // A leaf still notes what it wrote to a row that it gave away.
+        let noted = |id: &String| after.notes.contains_key(id);
         let notes = &self.notes;
-        self.undone
-            .retain(|id| !after.notes.contains_key(id) && !wrote(&notes[id]).is_some_and(|item| after.has(&item)));
+        self.undone.retain(|id| match wrote(&notes[id]) {
+            Some(item) => !after.has(&item) && (after.is_leaf || !noted(id)),
+            None => !noted(id),
+        });
         self.journaled.extend(before.journal.iter().cloned());
         let stays =
             |id: &String| after.notes.contains_key(id) || others.iter().any(|other| other.notes.contains_key(id));
