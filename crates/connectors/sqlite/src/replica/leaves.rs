@@ -4,7 +4,7 @@
 //! They send it what they show themselves of the part, and take rows back that have left it. What its contents lack is
 //! filled in by whoever has it (`merge`); until then the column's default stands there.
 //!
-//! Architecture invariants: a leaf is told of no key that it was never sent; and no row is taken back that holds writes
+//! Architecture invariants: a leaf is told of no key that it was never sent and never told of; and no row is taken back that holds writes
 //! which the sender has not seen.
 
 use super::{Member, SharedTable, join, key, parked, seal};
@@ -296,9 +296,9 @@ impl Member {
         (same && !self.is_leaf()).then(|| ours.absorbed(theirs))
     }
 
-    /// A row is not of this leaf's part any more: it goes. Which writes were taken back stays known, so that nobody hands
-    /// it an older row, and that no later write here claims to have seen them. Others are told, too: they may see the
-    /// part otherwise. Not while it holds writes that the sender has not seen: those go there first.
+    /// A row is not of this leaf's part any more: it goes. Which writes were taken back stays known, so that no later
+    /// write here claims to have seen them. Others are told, too: they may see the part otherwise. Not while it holds
+    /// writes that the sender has not seen: those go there first.
     pub(super) fn take_back(
         &mut self,
         open: &Open,
