@@ -16,8 +16,9 @@
 //! a queue that outlive an incarnation; rows that stand aside and are not kept, or never looked at again; a lost log, or
 //! dropped triggers, without looking at all rows; the last writer's whole row where another is in the way; children of rows
 //! that are gone, rows that came, or orphans whose parent came, that are not looked at; orphans of a cycle that are brought
-//! back one by one. Not found
-//! for certain, since it takes a write within a millisecond: merging without sealing (`locks.rs` has a test of it).
+//! back one by one. With leaves, within some worlds: rows taken back over writes that the sender has not seen; a
+//! leaf's own name for what it writes beside what was taken back (72015). Not found for certain, since it takes a write
+//! within a millisecond: merging without sealing (`locks.rs` has a test of it).
 #![allow(clippy::print_stdout)]
 
 mod files;

@@ -6,8 +6,8 @@
 //! transaction had written over counts as written over only if that transaction had left the file, or was itself
 //! written over by one that stays. From a leaf rows are taken back: what it wrote to such a row is where it was given,
 //! and goes with that file, and so does what it had written over there. What went is back where a copy is put back that
-//! has it. Who does not see a column, or not all that was written to it, cannot say what he takes
-//! away: any token of that column and row counts as gone then.
+//! has it. Who does not see a column, or not all that was written to it, cannot say what he takes away: any token of
+//! that column and row counts as gone then.
 
 use super::programs::{Note, Place};
 use std::collections::{BTreeMap, BTreeSet};
