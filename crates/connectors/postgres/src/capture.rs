@@ -50,15 +50,19 @@ pub(crate) async fn begin(
     // Whoever runs now is finished in the log when the slot is made, but may still be invisible to readers.
     let before = session.query("SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())").await?;
     let before = cell(first(&before.rows)?, 0)?.to_owned();
-    let made = format!("SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput')", quoted_text(name));
+    let made =
+        format!("SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput')", quoted_text(name));
     let made = session.query(&made).await?;
-    let end: Lsn = cell(first(&made.rows)?, 0)?.parse().map_err(|_| Error::internal("a slot without a place in the log"))?;
+    let end: Lsn =
+        cell(first(&made.rows)?, 0)?.parse().map_err(|_| Error::internal("a slot without a place in the log"))?;
     wait_until_visible(session, &before).await?;
-    installed.push(format!("the publication and the replication slot {name}, which keeps the server's log until it was read"));
+    installed.push(format!(
+        "the publication and the replication slot {name}, which keeps the server's log until it was read"
+    ));
     Ok(Start { position: Point::at(end).position(), resumed, installed, void: vec![] })
 }
 
-fn first<'r>(rows: &'r [Vec<Option<String>>]) -> Result<&'r Vec<Option<String>>> {
+fn first(rows: &[Vec<Option<String>>]) -> Result<&Vec<Option<String>>> {
     rows.first().ok_or_else(|| Error::internal("the server answered no row"))
 }
 
@@ -100,7 +104,10 @@ fn check_identity(session: &Session, mapping: &Mapping, details: &Details) -> Re
     };
     let table = quoted_table(name);
     if !details.is_logged {
-        return refused("is an unlogged table", format!("ALTER TABLE {table} SET LOGGED; or leave it out with --tables '!{name}'."));
+        return refused(
+            "is an unlogged table",
+            format!("ALTER TABLE {table} SET LOGGED; or leave it out with --tables '!{name}'."),
+        );
     }
     let logged = |key: &String| details.logged_key.contains(key);
     match details.replica_identity {
@@ -109,7 +116,9 @@ fn check_identity(session: &Session, mapping: &Mapping, details: &Details) -> Re
         _ if details.table.key.iter().all(logged) => Ok(()),
         _ => refused(
             "has a key that the log does not hold",
-            format!("Set its unique index with ALTER TABLE {table} REPLICA IDENTITY USING INDEX …; or FULL, or give it a primary key."),
+            format!(
+                "Set its unique index with ALTER TABLE {table} REPLICA IDENTITY USING INDEX …; or FULL, or give it a primary key."
+            ),
         ),
     }
 }
@@ -129,7 +138,8 @@ async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Res
     }
     let sql = format!("SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = {text}");
     let rows = session.query(&sql).await?.rows;
-    let published: Vec<String> = rows.iter().map(|row| Ok(crate::sql::shown(cell(row, 0)?, cell(row, 1)?))).collect::<Result<_>>()?;
+    let published: Vec<String> =
+        rows.iter().map(|row| Ok(crate::sql::shown(cell(row, 0)?, cell(row, 1)?))).collect::<Result<_>>()?;
     let wanted: Vec<&String> = mappings.iter().map(|mapping| &mapping.source.table).collect();
     let came = wanted.iter().any(|name| !published.contains(name));
     if came || published.iter().any(|name| !wanted.contains(&name)) {
@@ -165,7 +175,9 @@ async fn judge(session: &mut Session, slot: Option<&Slot>, resume: Option<&Posit
         return lost("its replication slot is gone (dropped, or the server was restored or replaced)");
     };
     if slot.is_lost {
-        return lost("its replication slot was given up by the server, which kept no more of its log (max_slot_wal_keep_size)");
+        return lost(
+            "its replication slot was given up by the server, which kept no more of its log (max_slot_wal_keep_size)",
+        );
     }
     if slot.confirmed.is_none_or(|confirmed| confirmed > point.end) {
         return lost("its replication slot went on without the target");
@@ -202,9 +214,15 @@ async fn wait_until_visible(session: &mut Session, before: &str) -> Result<()> {
             return Ok(());
         }
     }
-    Err(Error::new(Kind::Unavailable, code::BUSY, format!("{}: transactions that began before do not end", session.shown))
-        .meaning("What they wrote is not visible yet, so a copy now would miss it. Nothing was copied.")
-        .remedy("It is tried again. Look at pg_stat_activity for transactions that are open for long, or wait for a standby."))
+    Err(Error::new(
+        Kind::Unavailable,
+        code::BUSY,
+        format!("{}: transactions that began before do not end", session.shown),
+    )
+    .meaning("What they wrote is not visible yet, so a copy now would miss it. Nothing was copied.")
+    .remedy(
+        "It is tried again. Look at pg_stat_activity for transactions that are open for long, or wait for a standby.",
+    ))
 }
 
 async fn drop_slot(session: &mut Session, name: &str) -> Result<()> {

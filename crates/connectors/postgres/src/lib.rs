@@ -32,6 +32,6 @@ pub mod wire;
 mod writer;
 
 pub use lsn::{Lsn, LsnError};
-pub use source::PostgresSource;
 pub use settings::{Host, Roots, Settings, SettingsError, TlsMode};
+pub use source::PostgresSource;
 pub use target::{Access, PostgresTarget};

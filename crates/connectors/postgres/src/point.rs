@@ -31,7 +31,8 @@ impl Point {
     }
 
     pub(crate) fn read(position: &Position) -> Option<Self> {
-        let (end, within) = position.0.split_once('+').map_or((position.0.as_str(), None), |(end, rest)| (end, Some(rest)));
+        let (end, within) =
+            position.0.split_once('+').map_or((position.0.as_str(), None), |(end, rest)| (end, Some(rest)));
         let within = match within.map(|rest| rest.split_once('@')) {
             None => None,
             Some(Some((changes, commit))) => {

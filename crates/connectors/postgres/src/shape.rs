@@ -60,7 +60,11 @@ impl Shape {
     }
 
     /// A row was updated: the change of its old key where that is another one, and of its new one.
-    pub(crate) fn update(&mut self, old: Option<OldTuple<'_>>, new: Tuple<'_>) -> Result<(Option<Entry>, Entry), NoKey> {
+    pub(crate) fn update(
+        &mut self,
+        old: Option<OldTuple<'_>>,
+        new: Tuple<'_>,
+    ) -> Result<(Option<Entry>, Entry), NoKey> {
         let before = match old {
             Some(OldTuple::Key(tuple) | OldTuple::Row(tuple)) => Some(tuple),
             None => None,

@@ -115,9 +115,13 @@ impl PostgresSource {
             }
             None => {
                 self.stream = None;
-                Err(Error::new(Kind::Unavailable, code::UNREACHABLE, format!("{}: the stream ended", self.reader.session.shown))
-                    .meaning("Nothing is half-done; whatever was confirmed is there.")
-                    .remedy("Nothing to do: it is tried again."))
+                Err(Error::new(
+                    Kind::Unavailable,
+                    code::UNREACHABLE,
+                    format!("{}: the stream ended", self.reader.session.shown),
+                )
+                .meaning("Nothing is half-done; whatever was confirmed is there.")
+                .remedy("Nothing to do: it is tried again."))
             }
         }
     }
@@ -218,7 +222,8 @@ impl Source for PostgresSource {
     }
 
     async fn read(&mut self, after: &Position, budget: Budget, wait: Duration) -> Result<Read> {
-        let after = Point::read(after).ok_or_else(|| Error::internal(format!("{after} is no position of PostgreSQL")))?;
+        let after =
+            Point::read(after).ok_or_else(|| Error::internal(format!("{after} is no position of PostgreSQL")))?;
         self.streaming(after).await?;
         let until = self.env.clock.monotonic() + wait;
         let mut gathered = Gathered { point: after, ..Gathered::default() };

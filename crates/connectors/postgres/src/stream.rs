@@ -165,7 +165,8 @@ impl Reading {
             };
             match frame {
                 Frame::Changes { data, .. } => {
-                    let message = self.decoder.decode(&data).map_err(|error| garbled(&self.shown, &error.to_string()))?;
+                    let message =
+                        self.decoder.decode(&data).map_err(|error| garbled(&self.shown, &error.to_string()))?;
                     let done = self.gathering.take(message).map_err(|error| no_key(&self.shown, &error))?;
                     for piece in done {
                         self.hand_on(piece).await?;
@@ -344,7 +345,11 @@ impl Gathering {
         }
         if !self.piece.entries.is_empty() {
             let point = Point { end: self.end, within: Some(before) };
-            full.push(Piece::Changes(Changes { point, committed_ms: self.committed_ms, ..std::mem::take(&mut self.piece) }));
+            full.push(Piece::Changes(Changes {
+                point,
+                committed_ms: self.committed_ms,
+                ..std::mem::take(&mut self.piece)
+            }));
         }
         self.piece.emptied = tables;
         full.extend(self.close());
@@ -375,9 +380,16 @@ const EPOCH_MS: i64 = 946_684_800_000;
 struct TableWithoutKey(String);
 
 fn no_key(shown: &str, table: &TableWithoutKey) -> Error {
-    Error::new(Kind::Data, code::REPLICA_IDENTITY, format!("{shown}: the log does not say which row of {} changed", table.0))
-        .meaning("The table's replica identity does not hold its key. Nothing was carried past that change.")
-        .remedy(format!("ALTER TABLE {} REPLICA IDENTITY DEFAULT; then take the table up anew.", crate::sql::table(&table.0)))
+    Error::new(
+        Kind::Data,
+        code::REPLICA_IDENTITY,
+        format!("{shown}: the log does not say which row of {} changed", table.0),
+    )
+    .meaning("The table's replica identity does not hold its key. Nothing was carried past that change.")
+    .remedy(format!(
+        "ALTER TABLE {} REPLICA IDENTITY DEFAULT; then take the table up anew.",
+        crate::sql::table(&table.0)
+    ))
 }
 
 fn garbled(shown: &str, why: &str) -> Error {

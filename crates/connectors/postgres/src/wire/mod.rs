@@ -21,6 +21,6 @@ pub use connection::{Connection, Rows};
 pub use error::{ServerError, WireError};
 pub use replication::{Frame, Pulse, ReplicationStream, StreamOptions, Streaming};
 pub use sign_in::Purpose;
-pub(crate) use slot::{quoted_name, quoted_text};
 pub use slot::{NewSlot, Slot, Snapshot, SystemIdentity};
+pub(crate) use slot::{quoted_name, quoted_text};
 pub use stream::Stream;

@@ -39,9 +39,9 @@ impl Ends for Pair {
                 tidewater_sqlite::Access::Write,
                 &self.env,
             )?),
-            End::Postgres(url) => Box::new(
-                PostgresSource::open(&settings(url), tidewater_postgres::Access::Write, &self.env).await?,
-            ),
+            End::Postgres(url) => {
+                Box::new(PostgresSource::open(&settings(url), tidewater_postgres::Access::Write, &self.env).await?)
+            }
         })
     }
 
@@ -52,9 +52,9 @@ impl Ends for Pair {
                 tidewater_sqlite::Access::Create,
                 &self.env,
             )?),
-            End::Postgres(url) => Box::new(
-                PostgresTarget::open(&settings(url), tidewater_postgres::Access::Write, &self.env).await?,
-            ),
+            End::Postgres(url) => {
+                Box::new(PostgresTarget::open(&settings(url), tidewater_postgres::Access::Write, &self.env).await?)
+            }
         })
     }
 

@@ -101,6 +101,8 @@ fn sqlite_to_postgres() {
         assert_eq!(report.compared, 0);
         assert_eq!(pair.differences().await, [""; 0]);
     });
-    let count = server.execute_in("till", "SELECT count(*), sum(score) > 0, count(photo), bool_or(active) FROM customers").unwrap();
+    let count = server
+        .execute_in("till", "SELECT count(*), sum(score) > 0, count(photo), bool_or(active) FROM customers")
+        .unwrap();
     assert!(count.starts_with("2001"), "{count}");
 }
