@@ -6,7 +6,7 @@ use std::fmt;
 /// One value of one column. Lifetimes: `Value<'static>` owns its contents.
 ///
 /// Units: dates in days since 1970-01-01, times in microseconds since midnight, timestamps in microseconds since
-/// 1970-01-01 (`i64::MIN` and `i64::MAX` are minus and plus infinity).
+/// 1970-01-01 (the ends of `i64` are minus and plus infinity, as those of `i32` are for dates).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
     /// SQL NULL.

@@ -5,3 +5,4 @@ mod connecting;
 mod given;
 mod pgoutput;
 mod streaming;
+mod values;
