@@ -35,34 +35,56 @@ fn float<F: std::str::FromStr>(text: &str) -> Option<F> {
 
 /// A `float8` as the server writes it: the shortest digits that come back the same.
 pub(super) fn float8_text(v: f64) -> String {
-    let shortest = format!("{v:e}");
-    // Of two that are as short and as near, the server takes the even one, as rounding to so many digits does.
-    let even = format!("{v:.*e}", decimals(&shortest));
-    float_text(v, 15, if even.parse() == Ok(v) { even } else { shortest })
+    let digits = digits(v, [v.next_down(), v.next_up()], |decimals| format!("{v:.decimals$e}"), &format!("{v:e}"));
+    float_text(v, 15, &digits)
 }
 
 /// A `float4` as the server writes it.
 pub(super) fn float4_text(v: f32) -> String {
-    let shortest = format!("{v:e}");
-    let even = format!("{v:.*e}", decimals(&shortest));
-    float_text(v.into(), 6, if even.parse() == Ok(v) { even } else { shortest })
+    let neighbours = [v.next_down().into(), v.next_up().into()];
+    let digits = digits(v.into(), neighbours, |decimals| format!("{v:.decimals$e}"), &format!("{v:e}"));
+    float_text(v.into(), 6, &digits)
 }
 
-/// How many digits stand behind the point of the mantissa.
-fn decimals(text: &str) -> usize {
-    let mantissa = text.split_once('e').map_or(text, |(mantissa, _)| mantissa);
-    mantissa.split_once('.').map_or(0, |(_, decimals)| decimals.len())
+/// Digits as the server chooses them. They differ from Rust's `shortest` in two ways: of two that are as near, the
+/// even one is taken, as `rounded` does; and what lies in the very middle between two floats stands for neither.
+fn digits(v: f64, neighbours: [f64; 2], rounded: impl Fn(usize) -> String, shortest: &str) -> String {
+    const DECIMALS_MAX: usize = 17;
+    let (mantissa, _) = shortest.split_once('e').unwrap_or((shortest, ""));
+    let least = mantissa.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let is_in_the_middle = |text: &str| neighbours.iter().any(|other| is_middle(text, v, *other));
+    let found = (least..=DECIMALS_MAX).map(rounded).find(|text| !is_in_the_middle(text));
+    found.unwrap_or_else(|| shortest.to_owned())
 }
 
-/// `shortest` is in Rust's words: `-1.5e-7`. From `digits_max` on an exponent is written.
-fn float_text(v: f64, digits_max: i32, shortest: String) -> String {
+/// Whether a decimal is exactly in the middle between two floats. Then it has few digits and they have many bits, so
+/// that four times each is a whole number.
+fn is_middle(text: &str, one: f64, other: f64) -> bool {
+    let whole = |v: f64| (v.abs() < 1e37 && (v * 2.0).fract() == 0.0).then_some((v.abs() * 2.0) as u128);
+    let middle = whole(one).zip(whole(other)).map(|(one, other)| one + other);
+    middle.is_some() && middle == four_times(text)
+}
+
+/// Four times a decimal like `-1.5e-1`, without its sign, where that is a whole number that is not too long.
+fn four_times(text: &str) -> Option<u128> {
+    let (mantissa, exponent) = text.split_once('e')?;
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let decimals = i32::try_from(digits.len()).ok()? - 1;
+    let power: i32 = exponent.parse::<i32>().ok()? - decimals;
+    let number = digits.parse::<u128>().ok()?.checked_mul(4)?;
+    let factor = 10u128.checked_pow(power.unsigned_abs())?;
+    if power >= 0 { number.checked_mul(factor) } else { (number % factor == 0).then_some(number / factor) }
+}
+
+/// `digits` are in Rust's words: `-1.5e-7`. From `digits_max` on an exponent is written.
+fn float_text(v: f64, digits_max: i32, digits: &str) -> String {
     if v.is_nan() {
         return "NaN".to_owned();
     }
     if v.is_infinite() {
         return if v > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
     }
-    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let (mantissa, exponent) = digits.split_once('e').unwrap_or((digits, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
     if !(-4..digits_max).contains(&exponent) {
@@ -208,7 +230,11 @@ mod tests {
             assert_eq!(float8_text(v), wanted);
             assert!(float8(wanted).is_some_and(|back| back.to_bits() == v.to_bits() || v.is_nan()), "{wanted}");
         }
-        assert_eq!(float4_text(3_213_721.25), "3.2137212e+06");
+        let given = ["3213721.25", "53924912", "-479238016", "0.1"];
+        let chosen = given.map(|text| float4_text(text.parse().unwrap()));
+        assert_eq!(chosen, ["3.2137212e+06", "5.3924912e+07", "-4.7923802e+08", "0.1"]);
+        let chosen = [1e23, 9_007_199_254_740_992.0, 5e-324, 0.1 + 0.2].map(float8_text);
+        assert_eq!(chosen, ["9.999999999999999e+22", "9.007199254740992e+15", "5e-324", "0.30000000000000004"]);
         assert_eq!((float4_text(123_456.0).as_str(), float4_text(1e6).as_str()), ("123456", "1e+06"));
         assert!(["", "inf", "nan", "infinity", "0x1", "1_0"].iter().all(|text| float8(text).is_none()));
     }
