@@ -24,7 +24,7 @@ use tidewater_core::{Error, Kind, Result, code};
 /// So many rows are looked up at a time.
 const FETCHED_MAX: usize = 1_000;
 /// While nothing comes, the position is moved up this often, so that the server's log does not wait for us.
-const MOVE_UP_EVERY: Duration = Duration::from_secs(10);
+const MOVE_UP_EVERY: Duration = Duration::from_secs(2);
 
 /// A PostgreSQL database as a source.
 pub struct PostgresSource {

@@ -4,7 +4,7 @@
 //! `stream` opens the bytes and `tls` protects them, `sign_in` is let in, `connection` asks and is answered, `slot`
 //! has the commands about slots, `replication` the stream of changes; `message` takes bytes apart and `error` says
 //! what went wrong. Invariants: every message has a bound before it is read; TLS and passwords as
-//! [`crate::settings`] promises; nothing here retries, [`WireError::is_retryable`] only says where that may help.
+//! [`crate::Settings`] promises; nothing here retries, [`WireError::is_retryable`] only says where that may help.
 //! Tests: `tests/it/connecting.rs` and `tests/it/streaming.rs`, on real servers.
 
 mod connection;

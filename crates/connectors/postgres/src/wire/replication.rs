@@ -122,14 +122,16 @@ pub enum Frame {
         /// The message.
         data: Bytes,
     },
-    /// A sign of life: everything up to here was sent.
+    /// A sign of life: everything up to here was sent. Where nothing before it waits any more, it is to be confirmed,
+    /// or a server where nothing happens to our tables keeps its log for ever.
     Alive {
         /// How far the server has read its log.
         end: Lsn,
         /// When it was sent: microseconds since 2000.
         sent_at: i64,
     },
-    /// The server ends the stream: it shuts down.
+    /// The server ends the stream: it shuts down. It does so only once everything that it sent is confirmed as
+    /// written, so whoever never confirms keeps it from shutting down.
     Ended,
 }
 
@@ -252,7 +254,8 @@ impl ReplicationStream {
     fn take(&mut self, message: Message) -> Result<Option<Frame>, WireError> {
         match message.tag {
             tag::COPY_DATA => {}
-            tag::COPY_DONE => return Ok(Some(Frame::Ended)),
+            // A server that shuts down completes the command without an end of its own.
+            tag::COPY_DONE | tag::COMPLETE => return Ok(Some(Frame::Ended)),
             tag::NOTICE => return Ok(None),
             other => return Err(unexpected(other, "a stream")),
         }
