@@ -47,7 +47,9 @@ impl PostgresTarget {
             Ok(written) => written,
             Err(Refused::Row(_)) => match self.attempt(batch, &mut held, true).await {
                 Ok(written) => written,
-                Err(Refused::Row(why)) => return Err(Error::internal(format!("a batch was neither written nor refused: {why}"))),
+                Err(Refused::Row(why)) => {
+                    return Err(Error::internal(format!("a batch was neither written nor refused: {why}")));
+                }
                 Err(Refused::Other(error)) => return Err(error),
             },
             Err(Refused::Other(error)) => return Err(error),
@@ -100,12 +102,13 @@ impl PostgresTarget {
             let name = &self.mappings[change.table].source.table;
             held_already.iter().any(|held| held.table == *name && held.key == change.key)
         };
-        let changes: Vec<&Change> = batch.changes.iter().filter(|change| held_already.is_empty() || !is_held(change)).collect();
+        let changes: Vec<&Change> =
+            batch.changes.iter().filter(|change| held_already.is_empty() || !is_held(change)).collect();
         held.extend(held_already.iter().cloned());
         if let Mode::Journal { run } = &batch.mode {
             written.journaled = self.journal(run, &changes).await?;
         }
-        let groups = groups(&changes, batch, resolve);
+        let groups = groups(&changes, &batch.mode, resolve);
         let mut failed: Vec<(&Change, String)> = Vec::new();
         for group in &groups {
             let rows = match resolve {
@@ -187,11 +190,7 @@ impl PostgresTarget {
     }
 
     /// Carries out as much of a group as can be, and finds the rows that cannot.
-    async fn resolve<'b>(
-        &mut self,
-        group: &Group<'b>,
-        failed: &mut Vec<(&'b Change, String)>,
-    ) -> Result<u64, Refused> {
+    async fn resolve<'b>(&mut self, group: &Group<'b>, failed: &mut Vec<(&'b Change, String)>) -> Result<u64, Refused> {
         let mut open = vec![group.changes.clone()];
         let mut touched = 0;
         while let Some(changes) = open.pop() {
@@ -222,7 +221,7 @@ impl PostgresTarget {
         loop {
             let before = failed.len();
             for (change, _) in std::mem::take(failed) {
-                for group in &groups(&[change], &Batch::single(change), true) {
+                for group in &groups(&[change], &Mode::Replace, true) {
                     written.upserts += self.resolve(group, failed).await?;
                 }
             }
@@ -234,8 +233,9 @@ impl PostgresTarget {
             return Ok(());
         }
         let changes: Vec<&Change> = failed.iter().map(|(change, _)| *change).collect();
-        let mut groups = groups(&changes, &Batch::single(changes[0]), true);
-        let own_columns = groups.iter().any(|group| self.tables[group.table].as_ref().is_none_or(|table| table.has_own_columns));
+        let mut groups = groups(&changes, &Mode::Replace, true);
+        let own_columns =
+            groups.iter().any(|group| self.tables[group.table].as_ref().is_none_or(|table| table.has_own_columns));
         if own_columns || groups.iter().any(|group| matches!(group.put, Some(Put::Update(_)))) {
             return Ok(());
         }
@@ -317,7 +317,8 @@ impl PostgresTarget {
             .collect();
         let mut gone = 0;
         if !released.is_empty() {
-            let sql = format!("DELETE FROM tidewater.held WHERE link = {link} AND (name, key) IN ({})", released.join(", "));
+            let sql =
+                format!("DELETE FROM tidewater.held WHERE link = {link} AND (name, key) IN ({})", released.join(", "));
             gone = self.run(&sql).await?;
         }
         let entries: Vec<String> = held
@@ -334,7 +335,9 @@ impl PostgresTarget {
             );
             self.run(&sql).await?;
         }
-        Ok(gone.saturating_sub(held.iter().filter(|held| self.held.contains(&(held.table.clone(), held.key.clone()))).count() as u64))
+        Ok(gone.saturating_sub(
+            held.iter().filter(|held| self.held.contains(&(held.table.clone(), held.key.clone()))).count() as u64,
+        ))
     }
 
     fn table(&self, at: usize) -> Result<&TableWriter> {
@@ -396,15 +399,15 @@ fn entry(writer: &TableWriter, (run, link): (&str, &str), key: &Key, kind: &str,
 }
 
 /// Sorts changes into groups: deletes first, children before parents; then writes, parents before children.
-fn groups<'b>(changes: &[&'b Change], batch: &Batch, resolve: bool) -> Vec<Group<'b>> {
+fn groups<'b>(changes: &[&'b Change], mode: &Mode, resolve: bool) -> Vec<Group<'b>> {
     let mut deletes: BTreeMap<usize, Vec<&Change>> = BTreeMap::new();
-    let mut puts: BTreeMap<(usize, u8, Vec<usize>), (Put, Vec<&Change>)> = BTreeMap::new();
+    let mut puts: BTreeMap<(usize, Put), Vec<&Change>> = BTreeMap::new();
     for change in changes {
         let Some(row) = row(&change.op) else {
             deletes.entry(change.table).or_default().push(change);
             continue;
         };
-        let put = match (&change.op, &batch.mode) {
+        let put = match (&change.op, mode) {
             (Op::Update(_), _) if !row.absent().is_empty() => {
                 let absent = row.absent();
                 Put::Update((0..row.values().count()).filter(|at| !absent.contains(at)).collect())
@@ -413,15 +416,10 @@ fn groups<'b>(changes: &[&'b Change], batch: &Batch, resolve: bool) -> Vec<Group
             (Op::Insert(_), _) if !resolve => Put::Insert,
             _ => Put::Upsert,
         };
-        let place = match &put {
-            Put::Update(changed) => (change.table, 1, changed.clone()),
-            Put::Insert => (change.table, 2, vec![]),
-            Put::Upsert | Put::Missing => (change.table, 0, vec![]),
-        };
-        puts.entry(place).or_insert_with(|| (put, vec![])).1.push(change);
+        puts.entry((change.table, put)).or_default().push(change);
     }
     let deletes = deletes.into_iter().rev().map(|(table, changes)| Group { table, put: None, changes });
-    let puts = puts.into_iter().map(|((table, ..), (put, changes))| Group { table, put: Some(put), changes });
+    let puts = puts.into_iter().map(|((table, put), changes)| Group { table, put: Some(put), changes });
     deletes.chain(puts).collect()
 }
 

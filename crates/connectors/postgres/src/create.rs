@@ -137,14 +137,18 @@ fn added(mapping: &Mapping, table: &Table, missing: &[(&str, &str)], followed: b
 /// A key column that the source compares otherwise than by all its bytes.
 fn foreign_order(mapping: &Mapping) -> Option<&str> {
     let columns = mapping.source.key.iter().map(|at| &mapping.source.columns[*at]);
-    columns.into_iter().find(|column| !column.collation.eq_ignore_ascii_case("BINARY")).map(|column| column.name.as_str())
+    columns
+        .into_iter()
+        .find(|column| !column.collation.eq_ignore_ascii_case("BINARY"))
+        .map(|column| column.name.as_str())
 }
 
 /// Why rows could not be found again by their key at the target.
 fn key_differs(mapping: &Mapping, there: &Details) -> Option<String> {
     let name = &mapping.target.table;
     let keys: Vec<&str> = mapping.target.key.iter().map(|at| mapping.target.columns[*at].name.as_str()).collect();
-    let same_set = |columns: &[String]| columns.len() == keys.len() && keys.iter().all(|key| columns.iter().any(|c| c == key));
+    let same_set =
+        |columns: &[String]| columns.len() == keys.len() && keys.iter().all(|key| columns.iter().any(|c| c == key));
     if same_set(&there.table.key) || there.table.unique.iter().any(|unique| same_set(&unique.columns)) {
         return None;
     }
@@ -186,7 +190,8 @@ fn fits(from: &Column, to: &Column) -> bool {
     let same_form = Carried::of(from.kind) == Carried::of(to.kind) && narrow(from.kind) <= narrow(to.kind);
     // Empty or mixed columns of a database without strict types are taken for text; single values decide.
     let is_text = |kind: ColumnKind| Carried::of(kind) == Carried::Text;
-    same_form && (from.kind == to.kind || !is_text(from.kind) || to.kind == ColumnKind::Text || from.kind == ColumnKind::Text)
+    same_form
+        && (from.kind == to.kind || !is_text(from.kind) || to.kind == ColumnKind::Text || from.kind == ColumnKind::Text)
 }
 
 /// A column that only the target has, and that refuses rows which do not fill it.

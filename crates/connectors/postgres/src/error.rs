@@ -11,8 +11,10 @@ pub(crate) fn explain(error: WireError, shown: &str) -> Error {
             .remedy("Mend the URL, the environment or the password file."),
         WireError::Tls(why) => Error::new(Kind::Denied, code::TLS, format!("{shown}: TLS: {why}"))
             .meaning("The connection cannot be protected as asked. Nothing was read or written.")
-            .remedy("Name the authority that signed the server's certificate with ?sslrootcert=FILE. To go without \
-                     verification, which lets anybody in between read along, say ?sslmode=no-verify."),
+            .remedy(
+                "Name the authority that signed the server's certificate with ?sslrootcert=FILE. To go without \
+                     verification, which lets anybody in between read along, say ?sslmode=no-verify.",
+            ),
         WireError::SignIn(why) => signing_in(shown, &why),
         WireError::Server(error) => of_server(&error, shown),
         error if error.is_retryable() => {
@@ -42,8 +44,10 @@ fn of_server(error: &ServerError, shown: &str) -> Error {
             .remedy(privilege_remedy(error)),
         "53400" | "53300" => Error::new(Kind::Unavailable, code::LIMIT, what)
             .meaning("The server has reached a limit of its own. Nothing was changed.")
-            .remedy("Raise the setting that the message names (max_replication_slots, max_wal_senders, \
-                     max_connections) and restart the server, or take out slots that nobody uses."),
+            .remedy(
+                "Raise the setting that the message names (max_replication_slots, max_wal_senders, \
+                     max_connections) and restart the server, or take out slots that nobody uses.",
+            ),
         "25006" => Error::new(Kind::Denied, code::READ_ONLY, what)
             .meaning("The server takes no writes: a standby, or default_transaction_read_only. Nothing was changed.")
             .remedy("Name the primary server, or sync from this one only with --once."),
@@ -74,5 +78,6 @@ fn privilege_remedy(error: &ServerError) -> String {
 /// Whether the fault is in a row, and not in the database: such a row is set aside, and the others go on.
 pub(crate) fn is_rows_fault(error: &ServerError) -> bool {
     let class = error.sqlstate.get(..2).unwrap_or("");
-    matches!(class, "22" | "23" | "44") || matches!(error.sqlstate.as_str(), "P0001" | "54000" | "42804" | "42846" | "428C9")
+    matches!(class, "22" | "23" | "44")
+        || matches!(error.sqlstate.as_str(), "P0001" | "54000" | "42804" | "42846" | "428C9")
 }

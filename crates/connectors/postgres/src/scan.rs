@@ -39,10 +39,6 @@ impl Lines {
         Self { carried, bytes_max: view.value_bytes_max, builder: RowBuilder::default(), left_out: 0, bytes: 0 }
     }
 
-    pub(crate) fn carried(&self) -> &[Carried] {
-        &self.carried
-    }
-
     /// Appends one field as the value of a column.
     pub(crate) fn push(&mut self, at: usize, field: Option<&[u8]>) {
         let too_long = |field: &[u8]| self.bytes_max.is_some_and(|max| field.len() as u64 > max);

@@ -25,8 +25,6 @@ pub(crate) struct Details {
     pub(crate) replica_identity: char,
     /// The columns of the index that tells rows apart in the log.
     pub(crate) logged_key: Vec<String>,
-    /// About how many rows.
-    pub(crate) rows_about: Option<u64>,
     /// Whether its changes are in the server's log.
     pub(crate) is_logged: bool,
 }
@@ -38,7 +36,7 @@ pub(crate) struct Found {
     pub(crate) skipped: Vec<(String, String)>,
 }
 
-const TABLES: &str = "SELECT n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.reltuples::bigint, c.oid \
+const TABLES: &str = "SELECT n.nspname, c.relname, c.relkind, c.relpersistence, c.relreplident, c.oid \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND NOT c.relispartition \
      AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'tidewater') AND n.nspname !~ '^pg_(toast|temp)' \
@@ -89,7 +87,7 @@ pub(crate) async fn look(session: &mut Session) -> Result<Found> {
             found.skipped.push((name, why.to_owned()));
             continue;
         }
-        let of = |rows: &BTreeMap<String, Vec<Vec<Option<String>>>>| rows.get(row[6].as_deref().unwrap_or("")).cloned();
+        let of = |rows: &BTreeMap<String, Vec<Vec<Option<String>>>>| rows.get(row[5].as_deref().unwrap_or("")).cloned();
         let parts = [of(&columns), of(&uniques), of(&foreign_keys)].map(Option::unwrap_or_default);
         match describe(&name, row, &parts)? {
             Ok(details) => {
@@ -211,7 +209,6 @@ fn describe(
         types,
         replica_identity: cell(row, 4)?.chars().next().unwrap_or('d'),
         logged_key,
-        rows_about: cell(row, 5)?.parse().ok(),
         is_logged: cell(row, 3)? == "p",
     }))
 }

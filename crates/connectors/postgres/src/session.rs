@@ -11,10 +11,12 @@ use bytes::Bytes;
 use tidewater_core::Result;
 use tidewater_core::env::Env;
 
-/// Nobody else's waiting makes us wait for ever. `search_path` is empty: everything is named with its schema.
+/// Nobody else's waiting makes us wait for ever. `search_path` is empty: everything is named with its schema. A commit
+/// is answered when it survives a crash, also where the server is set up to answer before.
 const SET_UP: &str = "SET xmloption = 'content'; SET search_path = ''; SET standard_conforming_strings = on; \
      SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-     SET lock_timeout = '30s'; SET client_min_messages = warning";
+     SET lock_timeout = '30s'; SET client_min_messages = warning; \
+     SELECT pg_catalog.set_config('synchronous_commit', 'on', false) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
 
 /// A connection for statements.
 pub(crate) struct Session {
@@ -37,11 +39,6 @@ impl Session {
 
     pub(crate) fn major_version(&self) -> u32 {
         self.connection.as_ref().map_or(0, Connection::major_version)
-    }
-
-    /// Whether the connection is another one since the last look: what was made for the session is gone.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connection.is_some() && !self.in_call
     }
 
     async fn connected(&mut self) -> Result<&mut Connection> {

@@ -118,7 +118,8 @@ impl Target for PostgresTarget {
             self.reader.survey().await?;
         }
         let writer = |(at, mapping): (usize, &Mapping)| {
-            let details = self.reader.tables.get(&mapping.target.table).filter(|_| !prepared.unfit.contains_key(&at))?;
+            let details =
+                self.reader.tables.get(&mapping.target.table).filter(|_| !prepared.unfit.contains_key(&at))?;
             Some(TableWriter::new(mapping, details))
         };
         self.tables = mappings.iter().enumerate().map(writer).collect();

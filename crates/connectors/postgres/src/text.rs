@@ -210,7 +210,8 @@ mod tests {
 
         #[test]
         fn numbers_come_back(number in any::<f64>().prop_filter("a number", |n| !n.is_nan())) {
-            prop_assert_eq!(Carried::Float.value(float(number).as_bytes()), Value::F64(number));
+            let text = float(number);
+            prop_assert_eq!(Carried::Float.value(text.as_bytes()), Value::F64(number));
         }
     }
 }

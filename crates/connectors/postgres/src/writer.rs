@@ -7,17 +7,18 @@ use crate::text::{Carried, literal, push_line};
 use crate::wire::{quoted_name, quoted_text};
 use tidewater_core::change::{ColumnKind, Deletes, Key, Mapping, Raw, Row, View};
 
-/// What a group of rows is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a group of rows is for. In the order in which they are carried out: what is updated may free unique values
+/// for what is inserted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Put {
-    /// They are not there; if one is, the statement fails.
-    Insert,
     /// Over whatever is there.
     Upsert,
     /// Only where nothing is there.
     Missing,
     /// These columns of rows that are there.
     Update(Vec<usize>),
+    /// They are not there; if one is, the statement fails.
+    Insert,
 }
 
 /// What writing one table needs to know.
@@ -109,7 +110,8 @@ impl TableWriter {
                 {
                     set.push(format!("{} = NULL", quoted_name(column)));
                 }
-                let update = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
+                let update =
+                    if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
                 format!(" ON CONFLICT ({key}) DO {update}")
             }
         }
@@ -141,7 +143,8 @@ impl TableWriter {
     }
 
     fn update_sql(&self, changed: &[usize], from: &str) -> String {
-        let set: Vec<String> = changed.iter().map(|at| format!("{0} = s.{0}", quoted_name(&self.columns[*at].0))).collect();
+        let set: Vec<String> =
+            changed.iter().map(|at| format!("{0} = s.{0}", quoted_name(&self.columns[*at].0))).collect();
         format!("UPDATE {} t SET {} FROM {from} WHERE {}", self.table, set.join(", "), self.matches("t", "s"))
     }
 
@@ -165,9 +168,11 @@ impl TableWriter {
         match &self.deletes {
             Deletes::Ignore => None,
             Deletes::Apply => Some(format!("DELETE FROM {} t USING {from} WHERE {matches}", self.table)),
-            Deletes::Mark { column, value } => {
-                Some(format!("UPDATE {} t SET {} FROM {from} WHERE {matches}", self.table, marked(column, value.as_deref())))
-            }
+            Deletes::Mark { column, value } => Some(format!(
+                "UPDATE {} t SET {} FROM {from} WHERE {matches}",
+                self.table,
+                marked(column, value.as_deref())
+            )),
         }
     }
 
@@ -230,10 +235,8 @@ fn tuple(values: impl Iterator<Item = String>) -> String {
 }
 
 fn marked(column: &str, value: Option<&str>) -> String {
-    let value = value.map_or_else(
-        || "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')".to_owned(),
-        quoted_text,
-    );
+    let value =
+        value.map_or_else(|| "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')".to_owned(), quoted_text);
     format!("{} = {value}", quoted_name(column))
 }
 

@@ -54,6 +54,29 @@ impl State {
         }
     }
 
+    /// [`State::join_filling`] where writes may have been taken back from `ours`: they take the place of nothing that a
+    /// full member shows, since it may not have heard of them yet, or never will. They stay known beside it until `theirs`
+    /// has seen them.
+    pub fn join_beside(ours: &Self, theirs: &Self) -> Joined {
+        if !ours.has_taken_back() {
+            return Self::join_filling(ours, theirs);
+        }
+        let joined = match Self::join_filling(&ours.known(), theirs) {
+            Joined::Same | Joined::Right => theirs.clone(),
+            Joined::Left => ours.known(),
+            Joined::New(state) => state,
+        };
+        let unseen = |sibling: &&Sibling| sibling.is_taken_back() && !theirs.seen().saw(&sibling.dot);
+        let beside = ours.siblings().iter().filter(unseen).chain(joined.siblings()).cloned().collect();
+        let state = Self::from_parts(beside, ours.seen().join(theirs.seen()));
+        match (state == *ours, state == *theirs) {
+            (true, true) => Joined::Same,
+            (true, false) => Joined::Left,
+            (false, true) => Joined::Right,
+            (false, false) => Joined::New(state),
+        }
+    }
+
     /// Whether it knows of writes that were taken back: of those it has no column at all.
     pub fn has_taken_back(&self) -> bool {
         self.siblings().iter().any(Sibling::is_taken_back)

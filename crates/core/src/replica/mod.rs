@@ -159,7 +159,8 @@ pub struct Version {
     pub key: Key,
     /// What is known of it.
     pub state: State,
-    /// For a partial replica: the row is not of its part any more. Without contents.
+    /// To a partial replica: the row is not of its part any more. Without contents. From one: of some of its contents it
+    /// knows only that they were taken back.
     pub withdrawn: bool,
 }
 

@@ -4,7 +4,7 @@
 //! They send it what they show themselves of the part, and take rows back that have left it. What its contents lack is
 //! filled in by whoever has it (`merge`); until then the column's default stands there.
 //!
-//! Architecture invariants: a leaf is told of no key that it was never sent; and no row is taken back that holds writes
+//! Architecture invariants: a leaf is told of no key that it was never sent and never told of; and no row is taken back that holds writes
 //! which the sender has not seen.
 
 use super::{Member, SharedTable, join, key, parked, seal};
@@ -213,8 +213,22 @@ impl Member {
         })
     }
 
-    /// What came from a leaf it has, and is told of from now on. Where it is not shown here or not of its part, and what
-    /// came is no news, it is told so.
+    /// Of what a leaf tells it is told from now on, also of a row that it gave back or deleted: it may be put back to when
+    /// it had it.
+    pub(super) fn told_by_leaf(
+        &self,
+        c: &Connection,
+        leaf: &Leaf,
+        (place, key): (usize, &Key),
+    ) -> rusqlite::Result<()> {
+        match leaf.held(place) {
+            Some(held) if held.filtered.is_some() => send(c, leaf, self.tables[self.of[place]].tab, key),
+            _ => Ok(()),
+        }
+    }
+
+    /// What came from a leaf it has. Where it is not shown here or not of its part, and what came is no news, it is told
+    /// so.
     pub(super) fn had_by_leaf(
         &mut self,
         c: &Connection,
@@ -224,9 +238,6 @@ impl Member {
     ) -> rusqlite::Result<()> {
         let Some(held) = leaf.held(place) else { return Ok(()) };
         let tab = self.tables[self.of[place]].tab;
-        if held.filtered.is_some() {
-            send(c, leaf, tab, key)?;
-        }
         if news || (is_shown(c, tab, key)? && held.has(c, key)?) { Ok(()) } else { self.hand_out_again(c, tab, key) }
     }
 
@@ -285,9 +296,9 @@ impl Member {
         (same && !self.is_leaf()).then(|| ours.absorbed(theirs))
     }
 
-    /// A row is not of this leaf's part any more: it goes. Which writes were taken back stays known, so that nobody hands
-    /// it an older row, and that no later write here claims to have seen them. Others are told, too: they may see the
-    /// part otherwise. Not while it holds writes that the sender has not seen: those go there first.
+    /// A row is not of this leaf's part any more: it goes. Which writes were taken back stays known, so that no later
+    /// write here claims to have seen them. Others are told, too: they may see the part otherwise. Not while it holds
+    /// writes that the sender has not seen: those go there first.
     pub(super) fn take_back(
         &mut self,
         open: &Open,

@@ -72,8 +72,8 @@ impl Member {
             bytes += stored.bytes.len() + content.row.as_ref().map_or(0, |row| row.as_bytes().len());
             let state = self.decode_sealed(open, table, &stored, content.row.as_ref())?;
             // Of what was taken back from here others are told only that it was.
-            let state = if self.is_leaf() { state.known() } else { state };
-            let withdrawn = state.siblings().is_empty();
+            let withdrawn = self.is_leaf() && state.has_taken_back();
+            let state = if withdrawn { state.known() } else { state };
             let version = Version { table: place, key, state, withdrawn };
             let version = match leaf {
                 None => Some(version),

@@ -27,12 +27,16 @@ impl Member {
         // Neighbours lie on the same pages.
         incoming.sort_by_cached_key(|version| (version.table, key::place(&version.key)));
         let leaf = self.leaves.get(&versions.node).cloned();
+        let mut given_back = Vec::new();
         for version in incoming {
-            if version.withdrawn {
-                match &leaf {
-                    None => self.take_back(open, c, &version, via, &mut merged)?,
-                    Some(leaf) => self.lost_by_leaf(c, leaf, (version.table, &version.key)).map_err(sqlite)?,
+            if let Some(leaf) = &leaf {
+                self.told_by_leaf(c, leaf, (version.table, &version.key)).map_err(sqlite)?;
+                given_back.extend(version.withdrawn.then(|| (version.table, version.key.clone())));
+                if version.state.siblings().is_empty() {
+                    continue;
                 }
+            } else if version.withdrawn {
+                self.take_back(open, c, &version, via, &mut merged)?;
                 continue;
             }
             let live = |state: &State| state.siblings().iter().any(|sibling| sibling.content.is_some());
@@ -51,6 +55,9 @@ impl Member {
         pending.sort_by_key(|one| one.row.is_some());
         for one in &pending {
             self.show(open, c, one, run, &mut merged)?;
+        }
+        for (leaf, (table, key)) in leaf.iter().flat_map(|leaf| given_back.iter().map(move |one| (leaf, one))) {
+            self.lost_by_leaf(c, leaf, (*table, key)).map_err(sqlite)?;
         }
         // All at once: they were made by another thread, which waits whenever one of them is freed while it works.
         drop(pending);
@@ -110,7 +117,11 @@ impl Member {
         if let Some(state) = self.says_the_same(&ours, &theirs) {
             return Ok(Some(self.showing(table, key, state, None, here)));
         }
-        let joined = if lacking { State::join_filling(&ours, &theirs) } else { State::join(&ours, &theirs) };
+        let joined = match (self.is_leaf(), lacking) {
+            (true, _) => State::join_beside(&ours, &theirs),
+            (false, true) => State::join_filling(&ours, &theirs),
+            (false, false) => State::join(&ours, &theirs),
+        };
         match joined {
             Joined::Same | Joined::Left => Ok(None),
             Joined::Right => Ok(Some(self.showing(table, key, theirs, Some(via), here))),

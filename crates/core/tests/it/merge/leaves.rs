@@ -134,3 +134,29 @@ fn a_leaf_converges_with_full_replicas_and_takes_no_value_that_it_lacks() {
         }
     }
 }
+
+#[test]
+fn what_was_taken_back_takes_the_place_of_nothing_that_is_shown_and_comes_back_as_a_whole() {
+    let rules = Rules::new(&Policy::default(), &["a", "b"]).expect("a policy that fits");
+    let write = |state: &State, at: usize, value: i64| {
+        let content = Some(Row::new([Value::I64(value), Value::I64(value)]));
+        let stamp = Stamp::next(u64::try_from(value).expect("a time"), state.stamp_max());
+        state.write(Write { dot: dot(at, 1), stamp, content }, &shown(state, &rules), &rules)
+    };
+    let older = write(&State::default(), 0, 1);
+    let newer = write(&older, LEAF, 2);
+    let taken_back = newer.projected(&[]);
+    let Joined::New(beside) = State::join_beside(&taken_back, &older) else { panic!("it stands beside") };
+    assert_eq!((beside.known(), beside.has_taken_back()), (older.clone(), true));
+    assert_eq!(State::join_beside(&beside, &older), Joined::Left);
+    // An ordinary write of the older row is concurrent to what was taken back.
+    let other = write(&older, 1, 3);
+    let Joined::New(later) = State::join_beside(&beside, &other) else { panic!("it stands beside") };
+    assert_eq!(later.known(), other);
+    // Who has the newer one, or has seen it, brings it back, or settles it.
+    for state in [&taken_back, &beside] {
+        assert_eq!(State::join_beside(state, &newer), Joined::Right);
+        assert_eq!(State::join_beside(state, &write(&newer, 2, 4)), Joined::Right);
+    }
+    assert_eq!(State::join_beside(&older, &newer), State::join_filling(&older, &newer));
+}

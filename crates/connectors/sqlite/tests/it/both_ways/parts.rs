@@ -36,6 +36,14 @@ fn meet_some(g: &mut Group, members: &str) -> bool {
     report.in_step
 }
 
+/// All three, of whom `c` is the leaf.
+fn meet_all(g: &mut Group, members: &str) {
+    let parts = g.settings.parts.clone();
+    g.settings.parts = parts.values().map(|scope| (2, scope.clone())).collect();
+    g.meet(members);
+    g.settings.parts = parts;
+}
+
 fn meet_as(g: &mut Group, members: &str) {
     assert!(meet_some(g, members));
 }
@@ -205,23 +213,106 @@ fn a_full_member_that_is_put_back_gets_the_leafs_writes_again_and_nobody_differs
     leaves(&mut g, &[(2, part(&["note"], ""))]);
     g.write('a', "INSERT INTO orders VALUES (1, 7, 'tea', 2.5, 'n'), (2, 7, 'cup', 1, 'm')");
     g.meet("abc");
-    g.write('a', "PRAGMA wal_checkpoint(TRUNCATE)");
-    std::fs::copy(g.path('a'), g.folder.path().join("backup")).expect("a backup");
+    copy(&g, 'a');
     // What the leaf writes is filled in with what `b` wrote, which the backup will not have.
     g.write('b', "UPDATE orders SET note = 'later'");
     g.meet("ab");
     g.write('c', "UPDATE orders SET item = 'by c'; INSERT INTO orders(id, item) VALUES (3, 'new')");
     meet_as(&mut g, "ac");
     g.meet("ab");
-    for tail in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(g.folder.path().join(format!("a.db{tail}")));
-    }
-    std::fs::copy(g.folder.path().join("backup"), g.path('a')).expect("put back");
+    put_back(&g, 'a');
     meet_as(&mut g, "ac");
     g.meet("ab");
     g.meet("abc");
     assert_eq!(g.same("ab", "orders"), "1|7|by c|2.5|later\n2|7|by c|1.0|later\n3||new|1.5|");
     assert_eq!(rows(&g, 'c', "id, item, store, price"), "1|by c|7|2.5\n2|by c|7|1.0\n3|new||1.5");
+}
+
+/// A copy of a member's file, and the member put back to it.
+fn copy(g: &Group, member: char) {
+    g.write(member, "PRAGMA wal_checkpoint(TRUNCATE)");
+    std::fs::copy(g.path(member), g.folder.path().join("backup")).expect("a backup");
+}
+
+fn put_back(g: &Group, member: char) {
+    for tail in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(g.folder.path().join(format!("{member}.db{tail}")));
+    }
+    std::fs::copy(g.folder.path().join("backup"), g.path(member)).expect("put back");
+}
+
+#[test]
+fn a_row_that_a_leaf_gave_away_is_shown_there_again_where_who_took_it_was_put_back() {
+    for rule in [Rule::Merge, Rule::LastWriter] {
+        for first in ["ac", "bc", "abc", "bac"] {
+            let mut g = group("ab", ORDERS);
+            g.settings.policy.row = rule.clone();
+            leaves(&mut g, &[(2, part(&[], "store = 7"))]);
+            g.write(
+                'a',
+                "INSERT INTO orders VALUES (1, 7, 'tea', 2.5, 'n'), (2, 7, 'cup', 1, 'm'), (3, 7, 'rum', 1, 'm')",
+            );
+            g.meet("abc");
+            copy(&g, 'a');
+            // What the leaf writes moves both rows out of its part: it gives them to `a`, who alone holds them then.
+            g.write('c', "UPDATE orders SET store = 8, item = 'given' WHERE id < 3");
+            meet_as(&mut g, "ac");
+            assert_eq!((rows(&g, 'c', "id"), rows(&g, 'a', "store")), ("3".into(), "8\n8\n7".into()));
+            put_back(&g, 'a');
+            // It is gone with the file: everybody shows what there was before, the leaf, too.
+            if first.len() == 2 {
+                meet_as(&mut g, first)
+            } else {
+                meet_all(&mut g, first)
+            }
+            assert_eq!(rows(&g, 'c', "id, item"), "1|tea\n2|cup\n3|rum", "{first}");
+            // What it writes now is an ordinary write.
+            g.write('c', "UPDATE orders SET note = 'c' WHERE id = 1; DELETE FROM orders WHERE id = 2");
+            meet_all(&mut g, "abc");
+            assert_eq!(g.same("abc", "orders"), "1|7|tea|2.5|c\n3|7|rum|1.0|m", "{first}");
+            assert!(g.conflicts('a').is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_leaf_that_is_put_back_is_told_what_became_of_its_rows_also_by_who_never_sent_them() {
+    let mut g = group("ab", ORDERS);
+    leaves(&mut g, &[(2, part(&[], "store = 7"))]);
+    g.write('a', "INSERT INTO orders VALUES (1, 7, 'tea', 2.5, 'n'), (2, 7, 'cup', 1, 'm'), (3, 7, 'rum', 1, 'm')");
+    g.meet("abc");
+    copy(&g, 'c');
+    // All that `b` ever hears of two of them is that one was deleted at the leaf, and the other taken back from it.
+    g.write('c', "DELETE FROM orders WHERE id = 1");
+    g.write('a', "UPDATE orders SET store = 8 WHERE id = 2");
+    meet_as(&mut g, "ac");
+    g.meet("ab");
+    meet_as(&mut g, "bc");
+    put_back(&g, 'c');
+    meet_as(&mut g, "bc");
+    assert_eq!((rows(&g, 'c', "id"), rows(&g, 'b', "id, store")), ("3".into(), "2|8\n3|7".into()));
+}
+
+#[test]
+fn a_leaf_shows_what_the_full_member_shows_that_it_met_last_while_they_have_not_met_each_other() {
+    let mut g = group("abd", ORDERS);
+    leaves(&mut g, &[(3, part(&[], "store = 7"))]);
+    g.write('a', "INSERT INTO orders VALUES (1, 7, 'tea', 2.5, 'n')");
+    g.meet("abdc");
+    g.write('b', "UPDATE orders SET item = 'by b'");
+    meet_as(&mut g, "bc");
+    g.write('a', "UPDATE orders SET store = 8");
+    let seen = |g: &mut Group, members: &str| {
+        meet_as(g, members);
+        rows(g, 'c', "item")
+    };
+    assert_eq!(
+        ["ac", "dc", "bc", "dc", "bc", "ac"].map(|two| seen(&mut g, two)),
+        ["", "tea", "by b", "by b", "by b", ""]
+    );
+    g.meet("abdc");
+    assert_eq!(g.same("abd", "orders"), "1|8|by b|2.5|n");
+    assert_eq!(rows(&g, 'c', "id"), "");
 }
 
 #[test]
@@ -234,10 +325,10 @@ fn a_leaf_may_exchange_with_any_member_that_holds_everything() {
     g.write('a', "UPDATE orders SET note = 'A', item = 'by a' WHERE id = 1; UPDATE orders SET store = 9 WHERE id = 2");
     meet_as(&mut g, "ac");
     g.write('c', "UPDATE orders SET price = 3 WHERE id = 1; INSERT INTO orders(id, store, item) VALUES (4, 7, 'new')");
-    // It knows that the second row was taken back, which `b` still shows.
-    assert!(!meet_some(&mut g, "bc"));
+    // The second row was taken back, but `b` still shows it, and so does its leaf.
+    meet_as(&mut g, "bc");
     assert_eq!(rows(&g, 'b', "*"), "1|7|by a|3.0|\n2|7|cup|1.0|m\n3|8|rum|1.0|m\n4|7|new|1.5|");
-    assert_eq!(rows(&g, 'c', "id"), "1\n4");
+    assert_eq!(rows(&g, 'c', "id"), "1\n2\n4");
     // What nobody has filled in yet is not written by whoever writes another column.
     g.write('b', "UPDATE orders SET item = 'by b' WHERE id = 1");
     g.meet("abc");

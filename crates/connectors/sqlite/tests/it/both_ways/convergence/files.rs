@@ -75,6 +75,7 @@ fn items(table: &str, key: &Key, columns: &[String], row: &Row) -> Vec<Item> {
 pub(super) fn holding(path: &Path) -> Holding {
     let c = connect(path);
     let mut held = Holding { notes: programs::notes(&c).expect("notes"), ..Holding::default() };
+    held.is_leaf = programs::lacks_a_column(&c);
     held.rows.extend(programs::tokens(&c).expect("tables"));
     for (table, key, row) in parked(&c) {
         held.rows.extend(items(&table, &key, &columns(&c, &table), &row));

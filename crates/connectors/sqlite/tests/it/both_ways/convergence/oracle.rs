@@ -4,8 +4,10 @@
 //! conflicts, or in a row that stands aside), or a transaction that saw it there wrote something over it. A file that
 //! is put back to an older state takes with it what it held and no other file does, and nothing else; what such a
 //! transaction had written over counts as written over only if that transaction had left the file, or was itself
-//! written over by one that stays. Who does not see a column, or not all that was written to it, cannot say what he takes
-//! away: any token of that column and row counts as gone then.
+//! written over by one that stays. From a leaf rows are taken back: what it wrote to such a row is where it was given,
+//! and goes with that file, and so does what it had written over there. What went is back where a copy is put back that
+//! has it. Who does not see a column, or not all that was written to it, cannot say what he takes away: any token of
+//! that column and row counts as gone then.
 
 use super::programs::{Note, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +23,8 @@ pub(super) struct Holding {
     /// What its journal holds.
     pub(super) journal: BTreeSet<Item>,
     pub(super) notes: BTreeMap<String, Note>,
+    /// Whether rows may be taken back from it.
+    pub(super) is_leaf: bool,
 }
 
 impl Holding {
@@ -43,6 +47,16 @@ fn is_token(text: &str) -> bool {
     text.starts_with(['g', 'w'])
 }
 
+/// The token that a transaction wrote.
+fn wrote(note: &Note) -> Option<Item> {
+    note.after.as_ref().map(|after| (note.place.clone(), after.clone()))
+}
+
+/// The one that it saw there.
+fn saw(note: &Note) -> Option<Item> {
+    note.before.as_ref().map(|before| (note.place.clone(), before.clone()))
+}
+
 impl Oracle {
     pub(super) fn hear(&mut self, notes: &BTreeMap<String, Note>) {
         self.notes.extend(notes.iter().map(|(id, note)| (id.clone(), note.clone())));
@@ -57,39 +71,63 @@ impl Oracle {
         sealable: &BTreeSet<String>,
     ) {
         self.hear(&before.notes);
+        // A leaf still notes what it wrote to a row that it gave away.
+        let noted = |id: &String| after.notes.contains_key(id);
+        let notes = &self.notes;
+        self.undone.retain(|id| match wrote(&notes[id]) {
+            Some(item) => !after.has(&item) && (after.is_leaf || !noted(id)),
+            None => !noted(id),
+        });
         self.journaled.extend(before.journal.iter().cloned());
-        let elsewhere = |item: &Item| after.has(item) || others.iter().any(|other| other.has(item));
         let stays =
             |id: &String| after.notes.contains_key(id) || others.iter().any(|other| other.notes.contains_key(id));
         let vanishing: BTreeMap<&String, &Note> = before.notes.iter().filter(|(id, _)| !stays(id)).collect();
-        let seen: BTreeSet<Item> = self
-            .notes
-            .iter()
-            .filter(|(id, _)| !vanishing.contains_key(id) && !self.undone.contains(*id))
-            .filter_map(|(_, note)| Some((note.place.clone(), note.before.clone()?)))
-            .collect();
-        // What such a transaction saw was there, too: it may have come from elsewhere, and be there no more.
-        let written = vanishing.values().flat_map(|note| {
-            let values = [&note.before, &note.after];
-            values.into_iter().flatten().map(|token| (note.place.clone(), token.clone())).collect::<Vec<_>>()
-        });
-        let written = written.chain(before.rows.iter().cloned());
-        let gone: BTreeSet<Item> = written.filter(|item| !elsewhere(item) && !seen.contains(item)).collect();
-        let wrote =
-            |note: &Note| note.after.as_ref().is_some_and(|after| gone.contains(&(note.place.clone(), after.clone())));
+        let gone = self.gone(&vanishing, before, after, others);
         let deletes = vanishing.iter().filter(|(_, note)| note.after.is_none());
         let undone: Vec<String> =
             deletes.filter(|(id, _)| !sealable.contains(**id)).map(|(id, _)| (*id).clone()).collect();
-        let gone: Vec<String> = self.notes.iter().filter(|(_, note)| wrote(note)).map(|(id, _)| id.clone()).collect();
+        let went = |note: &Note| wrote(note).is_some_and(|item| gone.contains(&item));
+        let gone: Vec<String> = self.notes.iter().filter(|(_, note)| went(note)).map(|(id, _)| id.clone()).collect();
         self.undone.extend(undone.into_iter().chain(gone));
+    }
+
+    /// What no file holds any more, since one is put back.
+    fn gone(
+        &self,
+        vanishing: &BTreeMap<&String, &Note>,
+        before: &Holding,
+        after: &Holding,
+        others: &[Holding],
+    ) -> BTreeSet<Item> {
+        let elsewhere = |item: &Item| after.has(item) || others.iter().any(|other| other.has(item));
+        // What such a transaction saw was there, too: it may have come from elsewhere, and be there no more.
+        let written = vanishing.values().flat_map(|note| saw(note).into_iter().chain(wrote(note)));
+        let mut looked_at: BTreeSet<Item> = written.chain(before.rows.iter().cloned()).collect();
+        let leaves = || others.iter().filter(|other| other.is_leaf).flat_map(|leaf| &leaf.notes);
+        let mut gone: BTreeSet<Item> = BTreeSet::new();
+        loop {
+            // A leaf's own write stays noted there when its row was given to the file that is put back.
+            let given: BTreeMap<&String, &Note> =
+                leaves().filter(|(_, note)| wrote(note).is_some_and(|item| gone.contains(&item))).collect();
+            looked_at.extend(given.values().filter_map(|note| saw(note)));
+            let counts =
+                |id: &String| !vanishing.contains_key(id) && !given.contains_key(id) && !self.undone.contains(id);
+            let seen: BTreeSet<Item> =
+                self.notes.iter().filter(|(id, _)| counts(id)).filter_map(|(_, note)| saw(note)).collect();
+            let now = looked_at.iter().filter(|item| !elsewhere(item) && !seen.contains(*item)).cloned().collect();
+            if now == gone {
+                return gone;
+            }
+            gone = now;
+        }
     }
 
     /// The tokens that are neither shown nor kept nor written over.
     pub(super) fn lost(&self, shown: &BTreeSet<Item>, kept: &BTreeSet<Item>) -> Vec<String> {
         let mut search = Search { oracle: self, kept, over: BTreeMap::new() };
         for (id, note) in &self.notes {
-            if let Some(before) = &note.before {
-                search.over.entry((note.place.clone(), before.clone())).or_default().push(id);
+            if let Some(before) = saw(note) {
+                search.over.entry(before).or_default().push(id);
             }
         }
         // A row that somebody deleted who does not see this column of it.
@@ -104,7 +142,7 @@ impl Oracle {
                 || search.keeps(item)
                 || search.written_over(item, &mut BTreeSet::new())
         };
-        let items = self.notes.iter().filter_map(|(id, note)| Some((id, (note.place.clone(), note.after.clone()?))));
+        let items = self.notes.iter().filter_map(|(id, note)| Some((id, wrote(note)?)));
         items.filter(|(id, item)| !accounted(id, item)).map(|(_, item)| search.tell(&item, 0)).collect()
     }
 }
@@ -123,8 +161,7 @@ impl<'a> Search<'a> {
     }
 
     fn after(&self, id: &String) -> Option<Item> {
-        let note = &self.oracle.notes[id];
-        note.after.as_ref().map(|after| (note.place.clone(), after.clone()))
+        wrote(&self.oracle.notes[id])
     }
 
     /// Whether a write that counts saw the token and wrote over it. One that went with a file counts where it had met

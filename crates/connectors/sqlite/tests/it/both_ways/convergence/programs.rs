@@ -110,6 +110,11 @@ pub(super) fn tokens(c: &Connection) -> rusqlite::Result<BTreeMap<Place, String>
 /// The column of `plain` that leaves lack.
 const LACKED: &str = "c";
 
+/// Whether it is the file of a leaf.
+pub(super) fn lacks_a_column(c: &Connection) -> bool {
+    !super::files::columns(c, "plain").iter().any(|held| held == LACKED)
+}
+
 /// Whether values of `plain` may not be filled in yet.
 fn may_lack(c: &Connection) -> rusqlite::Result<bool> {
     let shared = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('_tidewater_shared') WHERE name = 'lacking')";

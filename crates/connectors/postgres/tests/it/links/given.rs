@@ -1,0 +1,107 @@
+//! Two ends of any kind, and links between them.
+
+use async_trait::async_trait;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tidewater_core::Result;
+use tidewater_core::apply::Target;
+use tidewater_core::capture::Source;
+use tidewater_core::env::Env;
+use tidewater_core::link::{Ends, Link, Report, Run, Settings, Unwatched};
+use tidewater_postgres::{PostgresSource, PostgresTarget};
+use tidewater_sqlite::{Database, SqliteSource, SqliteTarget};
+use tidewater_testing::{Postgres, Release};
+use tokio::sync::watch;
+
+/// One end.
+#[derive(Clone)]
+pub(super) enum End {
+    Sqlite(PathBuf),
+    Postgres(String),
+}
+
+pub(super) struct Pair {
+    pub(super) source: End,
+    pub(super) target: End,
+    pub(super) env: Env,
+}
+
+fn settings(url: &str) -> tidewater_postgres::Settings {
+    tidewater_postgres::Settings::parse(url).unwrap()
+}
+
+#[async_trait]
+impl Ends for Pair {
+    async fn source(&self) -> Result<Box<dyn Source>> {
+        Ok(match &self.source {
+            End::Sqlite(path) => Box::new(SqliteSource::open(
+                &Database::new(path.to_str().unwrap()),
+                tidewater_sqlite::Access::Write,
+                &self.env,
+            )?),
+            End::Postgres(url) => {
+                Box::new(PostgresSource::open(&settings(url), tidewater_postgres::Access::Write, &self.env).await?)
+            }
+        })
+    }
+
+    async fn target(&self) -> Result<Box<dyn Target>> {
+        Ok(match &self.target {
+            End::Sqlite(path) => Box::new(SqliteTarget::open(
+                &Database::new(path.to_str().unwrap()),
+                tidewater_sqlite::Access::Create,
+                &self.env,
+            )?),
+            End::Postgres(url) => {
+                Box::new(PostgresTarget::open(&settings(url), tidewater_postgres::Access::Write, &self.env).await?)
+            }
+        })
+    }
+
+    fn source_name(&self) -> String {
+        "source".to_owned()
+    }
+
+    fn target_name(&self) -> String {
+        "target".to_owned()
+    }
+}
+
+/// A runtime for one test.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// A server with a database for each side.
+pub(super) fn server(release: Release) -> Postgres {
+    let server = Postgres::start(release).unwrap();
+    server.execute("CREATE DATABASE shop").unwrap();
+    server.execute("CREATE DATABASE till").unwrap();
+    server
+}
+
+impl Pair {
+    pub(super) fn new(source: End, target: End) -> Self {
+        Self { source, target, env: Env::real() }
+    }
+
+    fn link(&self, run: Run) -> (Link, watch::Sender<bool>) {
+        let (stop, stopped) = watch::channel(false);
+        let ends = Arc::new(Self { source: self.source.clone(), target: self.target.clone(), env: self.env.clone() });
+        let settings = Settings { run, ..Settings::default() };
+        (Link::new(ends, settings, self.env.clone(), Arc::new(Unwatched), stopped), stop)
+    }
+
+    /// `tidewater sync SOURCE TARGET`.
+    pub(super) async fn sync(&self) -> Result<Report> {
+        let (mut link, _stop) = self.link(Run::UntilInStep);
+        link.run().await
+    }
+
+    /// `tidewater verify SOURCE TARGET`: what differs.
+    pub(super) async fn differences(&self) -> Vec<String> {
+        let (mut link, _stop) = self.link(Run::UntilInStep);
+        let (verdicts, _) = link.verify(false).await.unwrap();
+        verdicts.iter().filter(|verdict| !verdict.equal()).map(|verdict| format!("{verdict:?}")).collect()
+    }
+}
