@@ -7,7 +7,7 @@ use crate::session::Session;
 use crate::sql::table as quoted_table;
 use crate::wire::{quoted_name, quoted_text};
 use std::collections::BTreeMap;
-use tidewater_core::capture::{Resumed, Start};
+use tidewater_core::capture::{Reader, Resumed, Start};
 use tidewater_core::change::{Mapping, Position};
 use tidewater_core::{Error, Kind, Result, code};
 
@@ -17,6 +17,23 @@ const OLDEST: u32 = 14;
 /// The name of a link's slot and publication.
 pub(crate) fn name(link: &str) -> String {
     format!("tidewater_{link}")
+}
+
+/// The link that a slot or publication is named after.
+pub(crate) fn link(name: &str) -> Option<&str> {
+    name.strip_prefix("tidewater_")
+}
+
+/// Notes whom the publication is for, where `status` and `teardown` find it.
+pub(crate) async fn note_target(session: &mut Session, name: &str, link: &Reader) -> Result<()> {
+    let comment = quoted_text(&format!("for {}\n{}", link.target, link.target_identity));
+    session.query(&format!("COMMENT ON PUBLICATION {} IS {comment}", quoted_name(name))).await.map(|_| ())
+}
+
+/// What was noted: the target as people know it, and its identity.
+pub(crate) fn target(comment: &str) -> Option<(String, String)> {
+    let (target, identity) = comment.strip_prefix("for ")?.rsplit_once('\n')?;
+    Some((target.to_owned(), identity.to_owned()))
 }
 
 /// Installs what is missing, and takes up `resume`.

@@ -140,7 +140,7 @@ pub(crate) async fn has_table(session: &mut Session, name: &str) -> Result<bool>
 }
 
 /// Which database this is: the cluster it was made in, and its number there.
-async fn identity(session: &mut Session) -> Result<String> {
+pub(crate) async fn identity(session: &mut Session) -> Result<String> {
     let sql = "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '-' || \
                (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())";
     let rows = session.query(sql).await?;

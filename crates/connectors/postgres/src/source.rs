@@ -217,6 +217,7 @@ impl Source for PostgresSource {
         self.known = self.reader.tables.clone();
         self.name = capture::name(&link.link);
         let start = capture::begin(&mut self.reader.session, &self.known, &self.name, &mappings, resume).await?;
+        capture::note_target(&mut self.reader.session, &self.name, link).await?;
         self.mappings = mappings;
         Ok(start)
     }
