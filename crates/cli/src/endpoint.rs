@@ -16,6 +16,7 @@ use tidewater_core::capture::Source;
 use tidewater_core::env::Env;
 use tidewater_core::link::Status;
 use tidewater_core::{Error, Kind, Result, code};
+use tidewater_postgres::{Host, PostgresSource, PostgresTarget, Settings};
 use tidewater_sqlite::{Database, SqliteSource, SqliteTarget};
 
 /// What a URL names.
@@ -23,6 +24,8 @@ use tidewater_sqlite::{Database, SqliteSource, SqliteTarget};
 pub(crate) enum Endpoint {
     /// A file.
     Sqlite(Database),
+    /// A database of a server.
+    Postgres(Box<Settings>),
 }
 
 /// What an endpoint is opened for.
@@ -46,18 +49,30 @@ impl From<Access> for tidewater_sqlite::Access {
     }
 }
 
+impl From<Access> for tidewater_postgres::Access {
+    fn from(access: Access) -> Self {
+        match access {
+            Access::Read => Self::Read,
+            // Databases of a server are made by whoever runs it.
+            Access::Write | Access::Create => Self::Write,
+        }
+    }
+}
+
 impl Endpoint {
     /// Its name for people.
     pub(crate) fn shown(&self) -> String {
         match self {
             Endpoint::Sqlite(database) => database.shown.clone(),
+            Endpoint::Postgres(settings) => settings.shown(),
         }
     }
 
-    /// As a shell takes it.
+    /// As a shell takes it; a password, where it needs one, comes from the environment or from a password file.
     pub(crate) fn typed(&self) -> String {
         match self {
             Endpoint::Sqlite(database) => typed(database),
+            Endpoint::Postgres(settings) => quoted(&settings.typed()),
         }
     }
 
@@ -65,6 +80,10 @@ impl Endpoint {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Endpoint::Sqlite(one), Endpoint::Sqlite(other)) => one.is_same(other),
+            (Endpoint::Postgres(one), Endpoint::Postgres(other)) => {
+                (machine(&one.host), one.port, &one.database) == (machine(&other.host), other.port, &other.database)
+            }
+            _ => false,
         }
     }
 
@@ -72,6 +91,7 @@ impl Endpoint {
     pub(crate) fn is_missing(&self) -> bool {
         match self {
             Endpoint::Sqlite(database) => !database.exists(),
+            Endpoint::Postgres(_) => false,
         }
     }
 
@@ -86,6 +106,7 @@ impl Endpoint {
     pub(crate) async fn status(&self, env: &Env) -> Result<Status> {
         match self {
             Endpoint::Sqlite(database) => tidewater_sqlite::status(database, env),
+            Endpoint::Postgres(settings) => tidewater_postgres::status(settings, env).await,
         }
     }
 
@@ -93,6 +114,7 @@ impl Endpoint {
     pub(crate) async fn source(&self, access: Access, env: &Env) -> Result<Box<dyn Source>> {
         match self {
             Endpoint::Sqlite(database) => Ok(Box::new(SqliteSource::open(database, access.into(), env)?)),
+            Endpoint::Postgres(settings) => Ok(Box::new(PostgresSource::open(settings, access.into(), env).await?)),
         }
     }
 
@@ -100,6 +122,7 @@ impl Endpoint {
     pub(crate) async fn target(&self, access: Access, env: &Env) -> Result<Box<dyn Target>> {
         match self {
             Endpoint::Sqlite(database) => Ok(Box::new(SqliteTarget::open(database, access.into(), env)?)),
+            Endpoint::Postgres(settings) => Ok(Box::new(PostgresTarget::open(settings, access.into(), env).await?)),
         }
     }
 
@@ -107,6 +130,9 @@ impl Endpoint {
     pub(crate) async fn restore(&self, run: &str, env: &Env) -> Result<u64> {
         match self {
             Endpoint::Sqlite(database) => SqliteTarget::open(database, Access::Write.into(), env)?.restore(run).await,
+            Endpoint::Postgres(settings) => {
+                PostgresTarget::open(settings, Access::Write.into(), env).await?.restore(run).await
+            }
         }
     }
 
@@ -114,6 +140,9 @@ impl Endpoint {
     pub(crate) async fn forget(&self, days: u64, env: &Env) -> Result<u64> {
         match self {
             Endpoint::Sqlite(database) => SqliteTarget::open(database, Access::Write.into(), env)?.forget(days).await,
+            Endpoint::Postgres(settings) => {
+                PostgresTarget::open(settings, Access::Write.into(), env).await?.forget(days).await
+            }
         }
     }
 
@@ -121,6 +150,7 @@ impl Endpoint {
     pub(crate) fn installs_as_source(&self) -> &'static str {
         match self {
             Endpoint::Sqlite(_) => "a change log (_tidewater_…) and 4 to 6 triggers on each table",
+            Endpoint::Postgres(_) => "a publication and a logical replication slot (tidewater_…)",
         }
     }
 
@@ -128,6 +158,7 @@ impl Endpoint {
     pub(crate) fn keeps_as_target(&self) -> &'static str {
         match self {
             Endpoint::Sqlite(_) => "positions and a journal (_tidewater_…)",
+            Endpoint::Postgres(_) => "positions and a journal (the schema tidewater)",
         }
     }
 }
@@ -148,6 +179,15 @@ pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:@%+,=".contains(c);
     let is_plain = !word.is_empty() && word.chars().all(plain);
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+/// The machine that a host names, as far as the name tells.
+fn machine(host: &Host) -> String {
+    match host {
+        Host::Name(name) if ["localhost", "127.0.0.1", "::1"].contains(&name.as_str()) => "localhost".to_owned(),
+        Host::Name(name) => name.to_lowercase(),
+        Host::Socket(folder) => folder.to_string_lossy().into_owned(),
+    }
 }
 
 fn refuse_same(source: &Endpoint, target: &Endpoint) -> Result<()> {

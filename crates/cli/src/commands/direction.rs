@@ -12,7 +12,9 @@ use tidewater_sqlite::Database;
 /// Refuses a link over tables that both its ends share as replicas.
 pub(super) fn refuse_link(wanted: &WantedLink) -> Result<()> {
     // Only among SQLite databases does anything go both ways.
-    let (Endpoint::Sqlite(source), Endpoint::Sqlite(target)) = (&wanted.source, &wanted.target);
+    let (Endpoint::Sqlite(source), Endpoint::Sqlite(target)) = (&wanted.source, &wanted.target) else {
+        return Ok(());
+    };
     let [source, target] = [source, target].map(|database| status(database).replica);
     let (Some(source), Some(target)) = (source, target) else { return Ok(()) };
     let knows = |one: &ReplicaStatus, other: &ReplicaStatus| one.peers.iter().any(|p| p.endpoint == other.endpoint);

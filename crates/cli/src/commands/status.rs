@@ -57,12 +57,12 @@ fn lines(endpoint: &Endpoint, status: &Status) -> Vec<String> {
         lines.push(styled(FAINT, "  no links"));
     }
     for follower in &status.followers {
-        lines.push(format!(
-            "  → {}  {}  (last seen {} UTC)",
-            follower.target,
-            behind(follower.behind),
-            follower.seen_at
-        ));
+        let target = match follower.target.as_str() {
+            "" => format!("link {}", follower.link),
+            target => target.to_owned(),
+        };
+        let seen = follower.seen_at.as_ref().map(|at| format!("  (last seen {at} UTC)")).unwrap_or_default();
+        lines.push(format!("  → {target}  {}{seen}", behind(follower.behind)));
     }
     for link in &status.links {
         let position = link.position.as_deref().unwrap_or("not begun");
@@ -95,7 +95,7 @@ fn behind(behind: Behind) -> String {
     match behind {
         Behind::Changes(0) => styled(GOOD, "has everything logged so far"),
         Behind::Changes(n) => format!("{} behind", count(n, "change", "changes")),
-        Behind::Bytes(n) => format!("{} of the server's log, of all its tables, kept for it", bytes(n)),
+        Behind::Bytes(n) => format!("{} of the server's log behind", bytes(n)),
         Behind::TooFar => styled(LOOK, "so far behind that the next run compares all tables"),
     }
 }

@@ -58,6 +58,8 @@ struct Peer {
     shown: String,
     identity: Option<String>,
     path: String,
+    /// The links that it knows.
+    links: Vec<String>,
     /// Its name in rules, where it is a replica.
     endpoint: Option<String>,
 }
@@ -68,8 +70,15 @@ impl Peer {
         Self {
             shown: endpoint.shown(),
             identity: status.identity,
+            links: status
+                .links
+                .into_iter()
+                .map(|link| link.link)
+                .chain(status.followers.into_iter().map(|f| f.link))
+                .collect(),
             path: match endpoint {
                 Endpoint::Sqlite(database) => database.canonical().to_string_lossy().into_owned(),
+                Endpoint::Postgres(_) => endpoint.shown(),
             },
             endpoint: status.replica.map(|replica| replica.endpoint),
         }
@@ -97,10 +106,10 @@ fn tell(shown: &str, gone: &[String], json: bool) {
 /// Takes out of one database what it shares with others, or everything where none are named.
 async fn take_out(endpoint: &Endpoint, others: &[&Peer], env: &Env) -> Result<Vec<String>> {
     let status = endpoint.status(env).await?;
-    let named = |identity: &str, name: &str| {
+    let named = |link: &str, identity: &str, name: &str| {
         others.is_empty()
             || others.iter().any(|peer| match &peer.identity {
-                Some(peer) => *peer == identity,
+                Some(known) => known == identity || peer.links.iter().any(|known| known == link),
                 // A peer that is gone has no identity to compare: then its name decides.
                 None => peer.shown == name,
             })
@@ -111,11 +120,15 @@ async fn take_out(endpoint: &Endpoint, others: &[&Peer], env: &Env) -> Result<Ve
     {
         gone.extend(SqliteReplica::open(database, Access::Write.into(), env)?.leave().await?);
     }
-    for follower in status.followers.iter().filter(|f| named(&f.target_identity, &f.target)) {
+    for follower in status.followers.iter().filter(|f| named(&f.link, &f.target_identity, &f.target)) {
         gone.extend(endpoint.source(Access::Write, env).await?.leave(&follower.link).await?);
     }
-    let mut links: Vec<&str> =
-        status.links.iter().filter(|l| named(&l.source_identity, &l.source)).map(|l| l.link.as_str()).collect();
+    let mut links: Vec<&str> = status
+        .links
+        .iter()
+        .filter(|l| named(&l.link, &l.source_identity, &l.source))
+        .map(|l| l.link.as_str())
+        .collect();
     if links.is_empty() && !status.journal.is_empty() && status.links.is_empty() {
         // A journal left by --once has no link.
         links.push("");

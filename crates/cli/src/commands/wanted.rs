@@ -202,9 +202,8 @@ fn endpoint(config: &Config, name: &str) -> Result<Endpoint> {
     let found = config.endpoints.get(name);
     let found = found.ok_or_else(|| Error::internal(format!("the endpoint {name} went unchecked")))?;
     let mut endpoint = Endpoint::parse(&found.url)?;
-    match (&mut endpoint, found.log_rows_max) {
-        (Endpoint::Sqlite(database), Some(most)) => database.log_rows_max = most,
-        (Endpoint::Sqlite(_), None) => {}
+    if let (Endpoint::Sqlite(database), Some(most)) = (&mut endpoint, found.log_rows_max) {
+        database.log_rows_max = most;
     }
     Ok(endpoint)
 }

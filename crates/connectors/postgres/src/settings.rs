@@ -150,6 +150,20 @@ impl Settings {
         format!("postgres://{}@{host}{port}/{}", encoded(&self.user), encoded(&self.database))
     }
 
+    /// The URL as a command takes it: with the options that say how the connection is protected, without a password,
+    /// which `PGPASSWORD` or a password file gives.
+    pub fn typed(&self) -> String {
+        let mut options = Vec::new();
+        options.extend(self.tls.map(|mode| format!("sslmode={}", mode.word())));
+        if let Roots::File(path) = &self.roots {
+            options.push(format!("sslrootcert={}", encoded(&path.to_string_lossy())));
+        }
+        match options.is_empty() {
+            true => self.shown(),
+            false => format!("{}?{}", self.shown(), options.join("&")),
+        }
+    }
+
     /// The password, from wherever there is one. Reads the password file.
     pub(crate) fn password(&self) -> Result<Option<Password>, SettingsError> {
         match (&self.password, &self.password_file) {
@@ -233,19 +247,27 @@ impl Parts {
     }
 }
 
-fn tls_mode(word: &str) -> Result<TlsMode, SettingsError> {
-    Ok(match word {
-        "disable" => TlsMode::Disable,
-        "prefer" => TlsMode::Prefer,
-        "no-verify" => TlsMode::NoVerify,
-        "require" => TlsMode::Require,
-        "verify-ca" => TlsMode::VerifyCa,
-        "verify-full" => TlsMode::VerifyFull,
-        _ => {
-            return Err(error(
-                "this sslmode is not known; known are disable, prefer, no-verify, require, verify-ca, verify-full",
-            ));
+impl TlsMode {
+    const ALL: [Self; 6] =
+        [Self::Disable, Self::Prefer, Self::NoVerify, Self::Require, Self::VerifyCa, Self::VerifyFull];
+
+    /// As `sslmode` names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            TlsMode::Disable => "disable",
+            TlsMode::Prefer => "prefer",
+            TlsMode::NoVerify => "no-verify",
+            TlsMode::Require => "require",
+            TlsMode::VerifyCa => "verify-ca",
+            TlsMode::VerifyFull => "verify-full",
         }
+    }
+}
+
+fn tls_mode(word: &str) -> Result<TlsMode, SettingsError> {
+    TlsMode::ALL.into_iter().find(|mode| mode.word() == word).ok_or_else(|| {
+        let known = TlsMode::ALL.map(TlsMode::word).join(", ");
+        error(&format!("this sslmode is not known; known are {known}"))
     })
 }
 

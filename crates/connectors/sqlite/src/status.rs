@@ -69,7 +69,7 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
                     link: row.get(0)?,
                     target: row.get(1)?,
                     target_identity: row.get(2)?,
-                    seen_at: row.get(3)?,
+                    seen_at: Some(row.get(3)?),
                     behind: if forgotten == Some(true) { Behind::TooFar } else { Behind::Changes(pending) },
                 })
             })?

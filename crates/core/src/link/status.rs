@@ -29,8 +29,8 @@ pub struct FollowerStatus {
     pub target_identity: String,
     /// How much of what was written here it has not confirmed.
     pub behind: Behind,
-    /// When it last confirmed, UTC.
-    pub seen_at: String,
+    /// When it last confirmed, UTC; `None` where the source does not know.
+    pub seen_at: Option<String>,
 }
 
 /// How far a link is behind, in what its source can count without reading rows.
@@ -38,7 +38,7 @@ pub struct FollowerStatus {
 pub enum Behind {
     /// So many changed rows are logged for it.
     Changes(u64),
-    /// So much of the server's log is kept for it, of all its tables and of those that it does not carry.
+    /// So much of the server's log, which holds what it does not carry too.
     Bytes(u64),
     /// What it needs is not there any more: its next run compares all tables.
     TooFar,
