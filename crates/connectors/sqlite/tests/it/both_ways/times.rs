@@ -1,7 +1,8 @@
 //! When rows were written, where many of them share one entry of the log: a range has the time of its first row.
 
 use super::group::{Group, group};
-use crate::given::{rows, run, same};
+use super::locks::Engine;
+use crate::given::{rows, run, same, until};
 use std::collections::BTreeMap;
 use tidewater_core::change::Value;
 use tidewater_core::env::Env;
@@ -219,13 +220,41 @@ fn whatever_happens_to_appended_rows_before_they_are_sealed_arrives() {
 #[test]
 fn a_range_larger_than_a_transaction_is_sealed_in_parts() {
     let g = met();
-    g.write('a', &append('a', 3, 30_000));
+    // More than is ever read at once.
+    g.write('a', &append('a', 3, 1_200).replace("'a' || i", "zeroblob(10000)"));
     g.meet("ab");
-    assert_eq!(g.same("ab", "t").lines().count(), 30_000);
-    assert_eq!(g.count('a', "_tidewater_version"), 30_000);
-    g.write('a', "UPDATE t SET v = 'x' WHERE id = 29999");
+    let held = "SELECT count(*), sum(length(v)) FROM t WHERE id > 2";
+    assert_eq!((g.write('a', held), g.write('b', held)), ("1198|11980000".to_owned(), "1198|11980000".to_owned()));
+    g.write('a', "UPDATE t SET v = 'x' WHERE id = 1199");
     g.meet("ab");
-    g.same("ab", "t");
+    assert_eq!(g.write('b', "SELECT v FROM t WHERE id = 1199"), "x");
+}
+
+#[test]
+fn what_is_appended_while_an_engine_watches_is_sealed() {
+    let g = met();
+    let _engine = Engine::watches(&[g.path('a'), g.path('b')]);
+    for round in 1..=5 {
+        g.write('a', &append('a', 100 * round, 100 * round + 50));
+        g.write('b', &append('b', 10_000 * round, 10_000 * round + 50));
+        until("all of it arrives", || ['a', 'b'].iter().all(|member| g.count(*member, "t") as u32 == 2 + 102 * round));
+    }
+    assert!(g.conflicts('a').is_empty());
+}
+
+#[test]
+fn rows_that_come_one_at_a_time_are_logged_by_their_keys() {
+    let g = met();
+    for id in 3..=8 {
+        g.write('a', &format!("INSERT INTO t VALUES ({id}, 'a')"));
+        assert_eq!(log(&g, 'a'), ((3..=id).map(|id| id.to_string()).collect(), false));
+    }
+    g.meet("ab");
+    g.write('b', "INSERT INTO t VALUES (9, 'b')");
+    g.meet("ab");
+    // What came from the other side is in the log of neither.
+    assert_eq!((log(&g, 'a').0.join(" "), log(&g, 'b').0.join(" ")), ("8".to_owned(), "9".to_owned()));
+    assert_eq!(g.same("ab", "t").lines().count(), 9);
 }
 
 #[test]
