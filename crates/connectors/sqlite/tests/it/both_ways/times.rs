@@ -289,7 +289,8 @@ fn a_member_whose_rows_were_all_logged_one_by_one_is_taken_up() {
          UPDATE _tidewater_control SET cookie = (SELECT schema_version FROM pragma_schema_version);",
     );
     g.write('a', &append('a', 3, 50));
-    let status = tidewater_sqlite::status(&Database::new(g.path('a')), &Env::real()).expect("also before it is taken up");
+    let status =
+        tidewater_sqlite::status(&Database::new(g.path('a')), &Env::real()).expect("also before it is taken up");
     assert_eq!(status.replica.map(|replica| replica.pending), Some(48));
     g.meet("ab");
     g.write('a', &append('a', 51, 100));
