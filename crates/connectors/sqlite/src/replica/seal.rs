@@ -5,12 +5,12 @@
 //! log entry twice is harmless.
 
 use super::show::Here;
+use super::window::{Ahead, Window};
 use super::{Member, SharedTable, key, parked};
 use crate::connection::Open;
-use crate::read::Look;
 use crate::scan::{self, One};
 use rusqlite::{Connection, OptionalExtension};
-use tidewater_core::change::{Change, Key, Op, Row};
+use tidewater_core::change::{Key, Op, Row};
 use tidewater_core::merge::{Shown, Stamp, State, Write};
 use tidewater_core::replica::{Adopted, Merged};
 use tidewater_core::transport::{Budget, Pace};
@@ -73,6 +73,17 @@ pub(super) fn damaged(shown: &str, error: &dyn std::fmt::Display) -> Error {
     Error::new(Kind::Data, code::DECODE, format!("a row's version in {shown} cannot be read: {error}"))
         .meaning("Somebody changed a _tidewater_ table, or the database is damaged. Nothing was written.")
         .remedy("Restore the database, or run `tidewater teardown` on it and sync again as at first contact.")
+}
+
+/// The place of each table among all, parents before their children.
+fn ranks(generations: &[Vec<usize>]) -> Vec<usize> {
+    let mut ranks = vec![0; generations.iter().map(Vec::len).sum()];
+    for (rank, table) in generations.iter().flatten().enumerate() {
+        if let Some(place) = ranks.get_mut(*table) {
+            *place = rank;
+        }
+    }
+    ranks
 }
 
 /// The version of a row.
@@ -163,19 +174,41 @@ impl Member {
         if shown.sources.len() > 1 && other() { Shown::fallback(state, &self.tables[table].rules) } else { shown }
     }
 
-    /// Seals the next entries of the log.
+    /// Reads ahead what is to be sealed next, so that no lock is held meanwhile.
+    pub(super) fn read_ahead(&mut self, open: &Open, c: &Connection) -> Result<()> {
+        if self.window.is_none() {
+            if let Ahead::Window(window) = self.ahead(open, c)? {
+                self.window = Some(window);
+            }
+        }
+        Ok(())
+    }
+
+    fn ahead(&mut self, open: &Open, c: &Connection) -> Result<Ahead> {
+        // Parents before their children, as they are wanted elsewhere.
+        let ranks = ranks(&self.generations);
+        Window::read(open, c, &mut self.following, &self.ledger.sealed, &ranks)
+    }
+
+    /// Seals the next rows that the log tells of.
     pub(super) fn seal(&mut self, open: &Open, c: &Connection) -> Result<Sealed> {
         let start = open.env.clock.monotonic();
-        let found = match open.look_in(c, &mut self.following, &self.ledger.sealed, self.pace.budget())? {
-            Look::SchemaChanged => return Ok(Sealed::SchemaChanged),
-            Look::Nothing => return Ok(Sealed::All),
-            Look::Found(found) => found,
+        // Whatever happens, a window that was not gone on with is read again.
+        let mut window = match self.window.take() {
+            Some(window) => window,
+            None => match self.ahead(open, c)? {
+                Ahead::SchemaChanged => return Ok(Sealed::SchemaChanged),
+                Ahead::Nothing => return Ok(Sealed::All),
+                Ahead::Window(window) => window,
+            },
+        };
+        let Some(ends) = open.ends(c, &self.following, &self.ledger.sealed)? else {
+            return Ok(Sealed::SchemaChanged);
         };
         let now = open.env.clock.now_ms();
-        let mut changes: Vec<(Change, Option<i64>)> = found.changes.into_iter().zip(found.written_ms).collect();
+        let mappings = self.following.mappings.clone();
+        let changes = window.next(c, &mappings, self.pace.budget()).map_err(|e| open.explain(e))?;
         let rows = changes.len();
-        // Neighbours lie on the same pages.
-        changes.sort_by_cached_key(|(change, _)| (change.table, key::place(&change.key)));
         for (change, written) in changes {
             let row = match change.op {
                 Op::Insert(row) | Op::Update(row) | Op::Upsert(row) => Some(row),
@@ -185,9 +218,14 @@ impl Member {
         }
         self.withdraw(open, c, false)?;
         self.pace.learn(rows, open.env.clock.monotonic().saturating_sub(start));
-        self.ledger.sealed.seq = found.through;
+        let (done, through) = (window.is_done(), window.through);
+        if done {
+            self.ledger.sealed.seq = through;
+        } else {
+            self.window = Some(window);
+        }
         crate::capture::confirm_here(c, &mut self.following, &self.ledger.sealed).map_err(|e| open.explain(e))?;
-        Ok(if found.settled { Sealed::All } else { Sealed::Some })
+        Ok(if done && through == ends.last { Sealed::All } else { Sealed::Some })
     }
 
     /// Seals what is left of the log, and sees to the rows that stand aside. False where the schema changed.

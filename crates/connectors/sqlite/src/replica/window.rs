@@ -1,0 +1,132 @@
+//! Reading the log ahead: the keys of many entries at once, in the order of their rows, which are then sealed in
+//! transactions of their own.
+//!
+//! So a page with rows and a page with versions is written once a window and not once a transaction; and because
+//! versions take their numbers in that order, whoever takes them in finds its pages in order, too.
+//!
+//! Invariant: the log counts as sealed to the window's end when the last of its keys is, and not before. What of it was
+//! sealed before an engine died is found unchanged when the log is read again.
+
+use super::key;
+use crate::capture::{At, Following};
+use crate::connection::Open;
+use crate::read::{self, Collected, Ends, Says};
+use crate::schema;
+use rusqlite::Connection;
+use tidewater_core::Result;
+use tidewater_core::change::{Change, Key, Mapping, RowBuilder, Value};
+use tidewater_core::transport::Budget;
+
+/// Entries of the log in a window.
+const ENTRIES_MAX: usize = 131_072;
+
+/// A window ends after the entry that passes this many bytes of keys.
+const BYTES_MAX: usize = 4 << 20;
+
+/// A key, as the log tells of it.
+struct Told {
+    table: usize,
+    key: Key,
+    written_ms: Option<i64>,
+}
+
+/// Some of the log.
+pub(super) struct Window {
+    /// What is still to be sealed.
+    told: std::vec::IntoIter<Told>,
+    /// The last entry that is covered.
+    pub(super) through: i64,
+}
+
+/// What reading ahead found.
+pub(super) enum Ahead {
+    /// Something to seal.
+    Window(Window),
+    /// The log is sealed to its end.
+    Nothing,
+    SchemaChanged,
+}
+
+impl Window {
+    /// Reads the log after `at`. Of tables that come first in `ranks` the rows come first.
+    pub(super) fn read(
+        open: &Open,
+        c: &Connection,
+        following: &mut Following,
+        at: &At,
+        ranks: &[usize],
+    ) -> Result<Ahead> {
+        let Some(Ends { first, last, .. }) = open.ends(c, following, at)? else { return Ok(Ahead::SchemaChanged) };
+        if last == at.seq {
+            return Ok(Ahead::Nothing);
+        }
+        if first > at.seq + 1 {
+            return Err(read::overrun(&open.database.shown, open.database.log_rows_max));
+        }
+        match Self::entries(c, following, at).map_err(|e| open.explain(e))? {
+            Some((told, through)) => Ok(Ahead::Window(Self::arranged(told, through, ranks))),
+            None => Ok(Ahead::SchemaChanged),
+        }
+    }
+
+    fn entries(c: &Connection, following: &mut Following, at: &At) -> rusqlite::Result<Option<(Vec<Told>, i64)>> {
+        let (sql, width) = read::entries_sql(following, ENTRIES_MAX);
+        let mut statement = c.prepare_cached(&sql)?;
+        let mut rows = statement.query([at.seq])?;
+        let mappings = following.mappings.clone();
+        let (mut told, mut through, mut bytes) = (Vec::new(), at.seq, 0);
+        let mut builder = RowBuilder::default();
+        while let Some(row) = rows.next()? {
+            if bytes >= BYTES_MAX {
+                break;
+            }
+            // Appended rows are logged one by one where a table is written on several sides.
+            if let Says::Key(table) = read::entry(c, row, following)? {
+                let key = read::key(row, mappings[table].source.key.len(), &mut builder)?;
+                if !key.values().any(|v| v == Value::Null) {
+                    bytes += key.as_bytes().len();
+                    told.push(Told { table, key, written_ms: read::written_ms(row, following, width)? });
+                } else if schema::has_null_keys(c, &mappings[table].source)? {
+                    return Ok(None);
+                }
+                // Otherwise the row was never carried, and is gone.
+            }
+            through = row.get(0)?;
+        }
+        Ok(Some((told, through)))
+    }
+
+    /// Each key once, with the time of its last entry that has one.
+    fn arranged(mut told: Vec<Told>, through: i64, ranks: &[usize]) -> Self {
+        // Stable, so that of one key the last entry is the last one.
+        told.sort_by_cached_key(|one| (ranks.get(one.table).copied(), key::place(&one.key)));
+        told.dedup_by(|later, one| {
+            let same = later.table == one.table && later.key == one.key;
+            if same {
+                one.written_ms = later.written_ms.or(one.written_ms);
+            }
+            same
+        });
+        Self { told: told.into_iter(), through }
+    }
+
+    /// Whether all of it was given out.
+    pub(super) fn is_done(&self) -> bool {
+        self.told.len() == 0
+    }
+
+    /// The next of its rows as they stand now, each with the time at which it was written.
+    pub(super) fn next(
+        &mut self,
+        c: &Connection,
+        mappings: &[Mapping],
+        budget: Budget,
+    ) -> rusqlite::Result<Vec<(Change, Option<i64>)>> {
+        let mut collected = Collected::new(c, mappings, budget);
+        while !collected.is_full() {
+            let Some(Told { table, key, written_ms }) = self.told.next() else { break };
+            collected.add(table, key, written_ms)?;
+        }
+        Ok(collected.changes.into_iter().zip(collected.written_ms).collect())
+    }
+}
