@@ -279,10 +279,11 @@ fn marks(c: &Connection, link: &str) -> rusqlite::Result<Option<Vec<String>>> {
     Ok(found.map(|marks| marks.split(' ').map(str::to_owned).collect()))
 }
 
-/// A reader whose progress lies in the same database: it is confirmed in the transaction that makes it.
-pub(crate) fn confirm_here(c: &Connection, following: &mut Following, at: &At) -> rusqlite::Result<()> {
+/// A reader whose progress lies in the same database: it is confirmed in the transaction that makes it. Says whether
+/// there may be more to prune.
+pub(crate) fn confirm_here(c: &Connection, following: &mut Following, at: &At) -> rusqlite::Result<bool> {
     following.confirmed = at.seq;
-    store_confirmed(c, following).map(drop)
+    Ok(store_confirmed(c, following)? >= PRUNED_MAX)
 }
 
 /// Stores what is confirmed and forgets what every reader has. Says how much was pruned.

@@ -6,8 +6,8 @@
 //! over for long, `ledger` counts, `witness` tells a copy from the original, `leaves` sees to replicas that hold a part.
 //!
 //! Architecture invariants: a state is decoded only with the row sealed, in the same transaction; what uses a number
-//! notes it with the witness before its commit; every commit here survives a crash of the machine, so nothing leaves
-//! that could be lost.
+//! notes it with the witness before its commit; every commit here survives a crash of the machine, but for parts of a
+//! seal before its last, and then nothing is handed out: so nothing leaves that could be lost.
 
 mod alike;
 mod choose;
@@ -126,6 +126,8 @@ struct Member {
     pace: Pace,
     /// What was read of the log and is not sealed yet.
     window: Option<Window>,
+    /// There may be more to prune of the log than was.
+    unpruned: bool,
     /// The number of a table with a row that was written past the log: it is to be looked at as a whole.
     suspect: Cell<Option<i64>>,
     /// The number that changes when another connection commits, as seen with nothing left to seal.
@@ -162,6 +164,7 @@ impl Member {
             chained_at: None,
             pace,
             window: None,
+            unpruned: false,
             suspect: Cell::new(None),
             quiet_at: None,
         })
@@ -294,15 +297,24 @@ impl State {
                 return Ok(true);
             }
             self.read_ahead()?;
+            let more = self.member.as_ref().is_some_and(Member::seals_in_parts);
+            // Nothing is handed out before the last part is sealed: flushing that flushes those before it, too.
+            let unflushed = more && self.open.flush_later()?;
             let sealed = self.change(|open, c, member| {
                 let sealed = member.seal(open, c)?;
                 if matches!(sealed, Sealed::All) {
                     member.arrange(open, c)?;
                 }
                 Ok(Some(sealed))
-            })?;
+            });
+            if unflushed {
+                self.open.for_replica()?;
+            }
+            let sealed = sealed?;
             match sealed {
                 Some(Sealed::Some) => {}
+                // Once more, which is flushed.
+                Some(Sealed::All) if unflushed => {}
                 Some(Sealed::All) => {
                     if let Some(member) = &mut self.member {
                         member.quiet_at = Some(now);

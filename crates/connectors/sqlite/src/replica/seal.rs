@@ -10,7 +10,7 @@ use super::{Member, SharedTable, key, parked};
 use crate::connection::Open;
 use crate::scan::{self, One};
 use rusqlite::{Connection, OptionalExtension};
-use tidewater_core::change::{Key, Op, Row};
+use tidewater_core::change::{Change, Key, Op, Row};
 use tidewater_core::merge::{Shown, Stamp, State, Write};
 use tidewater_core::replica::{Adopted, Merged};
 use tidewater_core::transport::{Budget, Pace};
@@ -18,6 +18,9 @@ use tidewater_core::{Error, Kind, Result, code};
 
 /// What `reshow` says of a table whose rows may be orphans, and nothing else is new about.
 const RESHOW_ORPHANS: i64 = 2;
+
+/// So many rows are looked up before they are sealed, and the clock is looked at.
+const SEALED_AT_ONCE: usize = 256;
 
 /// A version, as it is stored.
 pub(super) struct Stored {
@@ -176,10 +179,10 @@ impl Member {
 
     /// Reads ahead what is to be sealed next, so that no lock is held meanwhile.
     pub(super) fn read_ahead(&mut self, open: &Open, c: &Connection) -> Result<()> {
-        if self.window.is_none() {
-            if let Ahead::Window(window) = self.ahead(open, c)? {
-                self.window = Some(window);
-            }
+        if self.window.is_none()
+            && let Ahead::Window(window) = self.ahead(open, c)?
+        {
+            self.window = Some(window);
         }
         Ok(())
     }
@@ -198,6 +201,7 @@ impl Member {
             Some(window) => window,
             None => match self.ahead(open, c)? {
                 Ahead::SchemaChanged => return Ok(Sealed::SchemaChanged),
+                Ahead::Nothing if self.unpruned => return self.confirm(open, c),
                 Ahead::Nothing => return Ok(Sealed::All),
                 Ahead::Window(window) => window,
             },
@@ -205,10 +209,40 @@ impl Member {
         let Some(ends) = open.ends(c, &self.following, &self.ledger.sealed)? else {
             return Ok(Sealed::SchemaChanged);
         };
-        let now = open.env.clock.now_ms();
         let mappings = self.following.mappings.clone();
-        let changes = window.next(c, &mappings, self.pace.budget()).map_err(|e| open.explain(e))?;
-        let rows = changes.len();
+        let (mut rows, took) = (0, || open.env.clock.monotonic().saturating_sub(start));
+        // Rows that lie together take a fraction of the time of those that do not, and the one follows on the other.
+        let rows_max = self.pace.budget().rows_max;
+        let budget = Budget { rows_max: rows_max.min(SEALED_AT_ONCE), bytes_max: Pace::BYTES_MAX };
+        while rows == 0 || (rows < rows_max && took() < Pace::TARGET) {
+            let changes = window.next(c, &mappings, budget).map_err(|e| open.explain(e))?;
+            if changes.is_empty() {
+                break;
+            }
+            rows += changes.len();
+            self.seal_changes(open, c, changes)?;
+        }
+        self.withdraw(open, c, false)?;
+        self.pace.learn(rows, took());
+        let (done, through) = (window.left() == 0, window.through);
+        if done {
+            self.ledger.sealed.seq = through;
+        } else {
+            self.window = Some(window);
+        }
+        let sealed = self.confirm(open, c)?;
+        Ok(if done && through == ends.last { sealed } else { Sealed::Some })
+    }
+
+    /// Forgets what is sealed of the log, as far as is done at once.
+    fn confirm(&mut self, open: &Open, c: &Connection) -> Result<Sealed> {
+        let confirmed = crate::capture::confirm_here(c, &mut self.following, &self.ledger.sealed);
+        self.unpruned = confirmed.map_err(|e| open.explain(e))?;
+        Ok(if self.unpruned { Sealed::Some } else { Sealed::All })
+    }
+
+    fn seal_changes(&mut self, open: &Open, c: &Connection, changes: Vec<(Change, Option<i64>)>) -> Result<()> {
+        let now = open.env.clock.now_ms();
         for (change, written) in changes {
             let row = match change.op {
                 Op::Insert(row) | Op::Update(row) | Op::Upsert(row) => Some(row),
@@ -216,16 +250,12 @@ impl Member {
             };
             self.seal_one(open, c, change.table, &change.key, row.as_ref(), written.unwrap_or(now))?;
         }
-        self.withdraw(open, c, false)?;
-        self.pace.learn(rows, open.env.clock.monotonic().saturating_sub(start));
-        let (done, through) = (window.is_done(), window.through);
-        if done {
-            self.ledger.sealed.seq = through;
-        } else {
-            self.window = Some(window);
-        }
-        crate::capture::confirm_here(c, &mut self.following, &self.ledger.sealed).map_err(|e| open.explain(e))?;
-        Ok(if done && through == ends.last { Sealed::All } else { Sealed::Some })
+        Ok(())
+    }
+
+    /// Whether what was read ahead will be sealed, or pruned, in more than one transaction.
+    pub(super) fn seals_in_parts(&self) -> bool {
+        self.unpruned || self.window.as_ref().is_some_and(|window| window.left() > self.pace.budget().rows_max)
     }
 
     /// Seals what is left of the log, and sees to the rows that stand aside. False where the schema changed.

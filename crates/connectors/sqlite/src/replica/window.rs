@@ -110,9 +110,9 @@ impl Window {
         Self { told: told.into_iter(), through }
     }
 
-    /// Whether all of it was given out.
-    pub(super) fn is_done(&self) -> bool {
-        self.told.len() == 0
+    /// How many of its keys were not given out.
+    pub(super) fn left(&self) -> usize {
+        self.told.len()
     }
 
     /// The next of its rows as they stand now, each with the time at which it was written.
