@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use tempfile::TempDir;
 use tidewater_core::env::Env;
 
@@ -108,6 +109,8 @@ pub struct Postgres {
 struct Running {
     server: Child,
     watch: Child,
+    /// Reads the log until nobody has it open any more: neither the server nor a child of it.
+    log: JoinHandle<()>,
     /// Held open as long as this process lives.
     _alive: ChildStdin,
 }
@@ -220,10 +223,10 @@ impl Postgres {
         let (Some(stderr), Some(alive)) = (server.stderr.take(), watch.stdin.take()) else {
             return Err(Failed::new("a child process has no pipes"));
         };
-        self.running = Some(Running { server, watch, _alive: alive });
         let (ready, is_ready) = sync_channel(1);
         let log = self.log.clone();
-        std::thread::spawn(move || log.follow(BufReader::new(stderr), &ready));
+        let log = std::thread::spawn(move || log.follow(BufReader::new(stderr), &ready));
+        self.running = Some(Running { server, watch, log, _alive: alive });
         // The sender goes with the log: a server that ends before it is ready ends the wait too.
         if is_ready.recv().is_ok() {
             return Ok(());
@@ -242,9 +245,11 @@ impl Postgres {
             let _ = kill_process(pid, signal);
         }
         let _ = running.server.wait();
+        // Children of a server that was killed go by themselves, and until then hold what the next one needs.
+        let _ = running.log.join();
     }
 
-    /// Kills the server as a crash would: no shutdown, no checkpoint.
+    /// Kills the server as a crash would: no shutdown, no checkpoint. Its children are gone too when this returns.
     pub fn kill9(&mut self) {
         self.end(Signal::KILL);
     }

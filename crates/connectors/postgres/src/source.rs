@@ -216,8 +216,7 @@ impl Source for PostgresSource {
         self.reader.survey().await?;
         self.known = self.reader.tables.clone();
         self.name = capture::name(&link.link);
-        let start = capture::begin(&mut self.reader.session, &self.known, &self.name, &mappings, resume).await?;
-        capture::note_target(&mut self.reader.session, &self.name, link).await?;
+        let start = capture::begin(&mut self.reader.session, &self.known, link, &mappings, resume).await?;
         self.mappings = mappings;
         Ok(start)
     }

@@ -98,10 +98,35 @@ impl Pair {
         link.run().await
     }
 
+    /// `tidewater sync SOURCE TARGET --watch`, until this process is killed.
+    pub(super) async fn watch(&self) {
+        let (mut link, _stop) = self.link(Run::Watch);
+        let _report = link.run().await;
+    }
+
     /// `tidewater verify SOURCE TARGET`: what differs.
     pub(super) async fn differences(&self) -> Vec<String> {
         let (mut link, _stop) = self.link(Run::UntilInStep);
         let (verdicts, _) = link.verify(false).await.unwrap();
         verdicts.iter().filter(|verdict| !verdict.equal()).map(|verdict| format!("{verdict:?}")).collect()
+    }
+}
+
+/// Runs statements as a program would, over a connection of its own.
+pub(super) fn psql(url: &str, sql: &str) -> std::result::Result<(), String> {
+    block_on(async {
+        let env = Env::real();
+        let purpose = tidewater_postgres::wire::Purpose::Sql;
+        let mut connection = tidewater_postgres::wire::Connection::open(&settings(url), purpose, &env)
+            .await
+            .map_err(|error| error.to_string())?;
+        connection.query(sql).await.map(|_| ()).map_err(|error| error.to_string())
+    })
+}
+
+/// Waits for a point in time; what happens meanwhile happens in other processes.
+pub(super) fn wait_until(until: std::time::Instant) {
+    while let Some(left) = until.checked_duration_since(std::time::Instant::now()) {
+        std::thread::park_timeout(left);
     }
 }
