@@ -137,6 +137,22 @@ fn a_teardown_leaves_the_rows_and_nothing_else() {
 }
 
 #[test]
+fn a_slot_that_somebody_left_behind_is_shown_and_taken_out() {
+    let (server, place) = given();
+    let shop = server.url("shop");
+    place.tidewater(&format!("sync {shop} sqlite:till.db")).exits(0);
+    let publication = at(&server, "shop", "SELECT pubname FROM pg_publication");
+    at(&server, "shop", &format!("DROP PUBLICATION {publication}"));
+    let link = publication.strip_prefix("tidewater_").expect("ours");
+    place.tidewater(&format!("status {shop}")).exits(0).says(&format!("  → link {link}  "));
+
+    place.tidewater(&format!("teardown {shop} sqlite:till.db")).exits(0);
+
+    assert_eq!(at(&server, "shop", SLOTS), "0 slots, 0 publications, 0 schemas");
+    assert_eq!(place.installed("till.db"), "");
+}
+
+#[test]
 fn a_file_names_servers_by_reference_and_runs_them_all() {
     let (server, place) = given();
     let (shop, till) = (server.url("shop"), server.url("till"));
