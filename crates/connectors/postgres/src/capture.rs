@@ -14,9 +14,6 @@ use tidewater_core::{Error, Kind, Result, code};
 /// The oldest release that is supported.
 const OLDEST: u32 = 14;
 
-/// Between the parts of a publication's comment, by which `status` knows whose it is.
-const COMMENT_SEPARATOR: &str = " · ";
-
 /// The name of a link's slot and publication.
 pub(crate) fn name(link: &str) -> String {
     format!("tidewater_{link}")
@@ -27,27 +24,33 @@ pub(crate) fn link(name: &str) -> Option<&str> {
     name.strip_prefix("tidewater_")
 }
 
-/// The target of a publication, by its comment: as people know it, and its identity.
-pub(crate) fn target(comment: &str) -> Option<(&str, &str)> {
-    comment.split_once(COMMENT_SEPARATOR)?.1.rsplit_once(COMMENT_SEPARATOR)
+/// Notes whom the publication is for, where `status` and `teardown` find it.
+pub(crate) async fn note_target(session: &mut Session, name: &str, link: &Reader) -> Result<()> {
+    let comment = quoted_text(&format!("for {}\n{}", link.target, link.target_identity));
+    session.query(&format!("COMMENT ON PUBLICATION {} IS {comment}", quoted_name(name))).await.map(|_| ())
+}
+
+/// What was noted: the target as people know it, and its identity.
+pub(crate) fn target(comment: &str) -> Option<(String, String)> {
+    let (target, identity) = comment.strip_prefix("for ")?.rsplit_once('\n')?;
+    Some((target.to_owned(), identity.to_owned()))
 }
 
 /// Installs what is missing, and takes up `resume`.
 pub(crate) async fn begin(
     session: &mut Session,
     tables: &BTreeMap<String, Details>,
-    link: &Reader,
+    name: &str,
     mappings: &[Mapping],
     resume: Option<&Position>,
 ) -> Result<Start> {
-    let name = &name(&link.link);
     check_server(session).await?;
     for mapping in mappings {
         if let Some(details) = tables.get(&mapping.source.table) {
             check_identity(session, mapping, details)?;
         }
     }
-    let published = publish(session, link, mappings).await?;
+    let published = publish(session, name, mappings).await?;
     let slot = slot(session, name).await?;
     let resumed = judge(session, slot.as_ref(), resume).await?;
     let mut installed = Vec::new();
@@ -138,8 +141,7 @@ fn check_identity(session: &Session, mapping: &Mapping, details: &Details) -> Re
 }
 
 /// Makes the publication hold these tables. Says whether any came to one that was there.
-async fn publish(session: &mut Session, link: &Reader, mappings: &[Mapping]) -> Result<bool> {
-    let name = &name(&link.link);
+async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Result<bool> {
     let (quoted, text) = (quoted_name(name), quoted_text(name));
     let tables: Vec<String> = mappings.iter().map(|mapping| quoted_table(&mapping.source.table)).collect();
     let there = session.query(&format!("SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = {text}")).await?;
@@ -148,8 +150,7 @@ async fn publish(session: &mut Session, link: &Reader, mappings: &[Mapping]) -> 
             "CREATE PUBLICATION {quoted} FOR TABLE {} WITH (publish_via_partition_root = true)",
             tables.join(", ")
         );
-        let comment = [&link.link, &link.target, &link.target_identity].map(String::as_str).join(COMMENT_SEPARATOR);
-        session.query(&format!("{sql}; COMMENT ON PUBLICATION {quoted} IS {}", quoted_text(&comment))).await?;
+        session.query(&sql).await?;
         return Ok(false);
     }
     let sql = format!("SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = {text}");

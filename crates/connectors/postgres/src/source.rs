@@ -216,7 +216,8 @@ impl Source for PostgresSource {
         self.reader.survey().await?;
         self.known = self.reader.tables.clone();
         self.name = capture::name(&link.link);
-        let start = capture::begin(&mut self.reader.session, &self.known, link, &mappings, resume).await?;
+        let start = capture::begin(&mut self.reader.session, &self.known, &self.name, &mappings, resume).await?;
+        capture::note_target(&mut self.reader.session, &self.name, link).await?;
         self.mappings = mappings;
         Ok(start)
     }

@@ -118,8 +118,9 @@ impl Open {
         Ok(Some(look))
     }
 
-    /// A look in the caller's transaction, for a reader of tables that are logged row by row.
+    /// A look in the caller's write transaction. What was appended is cut first.
     pub(crate) fn look_in(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget) -> Result<Look> {
+        following.cut(c).map_err(|e| self.explain(e))?;
         Ok(self.snapshot(c, following, at, budget)?.unwrap_or(Look::Nothing))
     }
 
@@ -150,11 +151,13 @@ impl Open {
             if collected.is_full() {
                 break;
             }
+            let day: Option<f64> = if following.timed { row.get(2 + width).map_err(sqlite)? } else { None };
+            let written_ms = day.map(unix_ms);
             match entry(c, row, following).map_err(sqlite)? {
                 Says::Others => {}
                 Says::Range(table, after, through) => {
                     let after = found.within.unwrap_or(after);
-                    found.within = collected.range(table, after, through).map_err(sqlite)?;
+                    found.within = collected.range(table, after, through, written_ms).map_err(sqlite)?;
                     if found.within.is_some() {
                         break;
                     }
@@ -162,8 +165,7 @@ impl Open {
                 Says::Key(table) => {
                     let key = key(row, mappings[table].source.key.len(), &mut builder).map_err(sqlite)?;
                     if !key.values().any(|v| v == Value::Null) {
-                        let day: Option<f64> = if following.timed { row.get(2 + width).map_err(sqlite)? } else { None };
-                        collected.add(table, key, day.map(unix_ms)).map_err(sqlite)?;
+                        collected.add(table, key, written_ms).map_err(sqlite)?;
                     } else if schema::has_null_keys(c, &mappings[table].source).map_err(sqlite)? {
                         return Ok(Look::SchemaChanged);
                     }
@@ -283,7 +285,15 @@ impl<'c, 'm> Collected<'c, 'm> {
 
     /// The rows with numbers after `after` up to `through`, in order, while there is room: whoever stopped before the
     /// end is told after which row. A row that the view does not see may have been one that it saw.
-    fn range(&mut self, table: usize, after: i64, through: i64) -> rusqlite::Result<Option<i64>> {
+    ///
+    /// `written_ms` is when the first of them was appended. What is known of a row by its key may be later: that counts.
+    fn range(
+        &mut self,
+        table: usize,
+        after: i64,
+        through: i64,
+        written_ms: Option<i64>,
+    ) -> rusqlite::Result<Option<i64>> {
         let view = &self.mappings[table].source;
         let mut statement = self.connection.prepare_cached(&numbered_sql(view))?;
         let mut rows = statement.query([after, through])?;
@@ -297,10 +307,11 @@ impl<'c, 'm> Collected<'c, 'm> {
             last = row.get(0)?;
             builder.push(&Value::I64(last));
             let key = builder.take();
-            if self.see(table, &key, None) {
+            let known = self.seen.get(&(table, key.clone())).and_then(|at| self.written_ms[*at]);
+            if self.see(table, &key, written_ms.max(known)) {
                 let visible: bool = row.get(1)?;
                 let op = if visible { Op::Upsert(reader.row(row, 2)?) } else { Op::Delete };
-                self.push(table, key, op, None);
+                self.push(table, key, op, written_ms);
             }
         }
         self.left_out += reader.left_out;

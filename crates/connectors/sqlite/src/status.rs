@@ -146,6 +146,11 @@ fn replica(c: &Connection) -> rusqlite::Result<Option<ReplicaStatus>> {
         parked: number("SELECT count(*) FROM _tidewater_parked")?,
         ..ReplicaStatus::default()
     };
+    if meta::has_tops(c)? {
+        for table in Appended::all(c)? {
+            status.pending += pending_rows(c, "both ways", &table)?;
+        }
+    }
     for (endpoint, heard_at, confirmed) in peers {
         let waiting = match confirmed {
             Some(confirmed) => Some(c.query_row(waiting, (confirmed, &endpoint), |row| row.get(0))?),

@@ -3,8 +3,8 @@
 //! They append keys to the log, never values, and name only key and unique columns, so that dropping any other
 //! column does not break on them. They call no function, and look up only what a unique index demands: each look would
 //! cost the application as much as the log entry does. What is appended beyond the highest row number known is not
-//! logged (`appended`). Only where a table is written on several sides is every row logged, with the time, by which
-//! concurrent writes are ranked. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
+//! logged (`appended`). Only where a table is written on several sides do entries carry the time, by which concurrent
+//! writes are ranked, and then appended rows are logged one by one until there are many. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
 //! Tests: each trap by name in `tests/it/traps.rs`.
 
 use crate::meta::PREFIX;
@@ -17,6 +17,17 @@ use tidewater_core::change::Identity;
 /// The log is cut to its cap once in so many entries, or in an eighth of the cap. A power of two: the test is one
 /// bit operation.
 const CUT_EVERY_MAX: u64 = 1024;
+
+/// The time, as a Julian day number: what any SQLite library can tell to the millisecond. Asked for without `'now'`,
+/// which it would have to read first.
+const NOW: &str = "julianday()";
+
+/// Rows that were appended within this part of a day, 86 ms, may be logged by one entry, with the time of the first.
+const RANGE_DAYS: &str = "0.000001";
+
+/// One in so many appended rows that are logged by their keys begins a range: a range touches one page more than an
+/// entry does, which is not worth it for rows that come one at a time. A power of two.
+const RANGE_EVERY: i64 = 16;
 
 /// The trigger on the log that keeps it bounded.
 const CAP: &str = "_tidewater_cap";
@@ -48,7 +59,7 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     let table = &details.table;
     let keys: Vec<&str> = table.key.iter().map(String::as_str).collect();
     let columns: Vec<String> = (1..=keys.len()).map(|n| format!("k{n}")).collect();
-    let (at, tab_now) = if timed { ("at, ", format!("{tab}, julianday('now')")) } else { ("", tab.to_string()) };
+    let (at, tab_now) = if timed { ("at, ", format!("{tab}, {NOW}")) } else { ("", tab.to_string()) };
     let into = format!("INSERT INTO _tidewater_log(tab, {at}{})", columns.join(", "));
     let log = |row: &str| format!("{into} VALUES ({tab_now}, {});", list(&format!("{row}."), keys.iter().copied()));
     let probes = probes(details);
@@ -69,8 +80,9 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     let mut key_columns: Vec<&str> = if table.identity == Identity::RowNumber { vec![] } else { keys.clone() };
     key_columns.extend(aliases);
     let key_columns = list("", key_columns);
+    let (not_appended, ranges) = appended(details, tab, writer, timed);
     let mut parts = vec![
-        ("i", "AFTER INSERT".to_owned(), not_appended(details, tab, writer, timed), log("NEW")),
+        ("i", "AFTER INSERT".to_owned(), not_appended, log("NEW") + &ranges),
         ("u", "AFTER UPDATE".to_owned(), String::new(), log("NEW")),
         ("d", "AFTER DELETE".to_owned(), String::new(), log("OLD")),
         ("k", format!("AFTER UPDATE OF {key_columns}"), format!(" WHEN {}", moved.join(" OR ")), log("OLD")),
@@ -90,16 +102,27 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     parts.into_iter().map(make).collect()
 }
 
-/// When other programs' inserts are logged: where the highest row number known is gone, or the time is asked for, always. The engine's own are
-/// logged one by one, under its link.
-fn not_appended(details: &Details, tab: i64, writer: Writer, timed: bool) -> String {
-    match (writer, details.named_row_number()) {
-        (Writer::Application, Some(key)) if !timed => {
-            let top = format!("(SELECT top FROM _tidewater_table WHERE id = {tab})");
-            format!(" WHEN (NEW.{} > {top}) IS NOT 1", quote(key))
-        }
-        _ => String::new(),
+/// Which of other programs' inserts are logged by their keys, and what is done about ranges then. Where the highest
+/// row number known is gone, all are. The engine's own are logged one by one, under its link.
+fn appended(details: &Details, tab: i64, writer: Writer, timed: bool) -> (String, String) {
+    let (Writer::Application, Some(key)) = (writer, details.named_row_number()) else { return Default::default() };
+    let (key, table) = (quote(key), quote(&details.table.name));
+    if !timed {
+        let top = format!("(SELECT top FROM _tidewater_table WHERE id = {tab})");
+        return (format!(" WHEN (NEW.{key} > {top}) IS NOT 1"), String::new());
     }
+    let in_range = format!("NEW.{key} > top AND {NOW} - at BETWEEN 0 AND {RANGE_DAYS}");
+    let when = format!(" WHEN (SELECT {in_range} FROM _tidewater_table WHERE id = {tab}) IS NOT 1");
+    // Only the last row ends a range, or begins one: so rows beyond it are of later times.
+    let last = format!("id = {tab} AND NEW.{key} > top AND NEW.{key} = (SELECT max({key}) FROM {table})");
+    let turn = format!("(SELECT max(seq) FROM _tidewater_log) & {} = 0", RANGE_EVERY - 1);
+    let ranges = format!(
+        " INSERT INTO _tidewater_log(tab, at, k1, k2) SELECT -id, at, top, NEW.{key} - 1 FROM _tidewater_table \
+         WHERE at IS NOT NULL AND {last}; \
+         UPDATE _tidewater_table SET top = NEW.{key}, at = CASE WHEN at IS NULL THEN {NOW} END \
+         WHERE (at IS NOT NULL OR {turn}) AND {last};"
+    );
+    (when, ranges)
 }
 
 /// The trigger that bounds the log at about `rows_max` entries.

@@ -7,7 +7,9 @@ fn first_contact_asks_and_what_it_replaced_is_put_back() {
     let (server, place) = given();
     let (till, pair) = (server.url("till"), format!("{} {}", server.url("shop"), server.url("till")));
     let theirs = "CREATE TABLE products(id int PRIMARY KEY, sku text NOT NULL UNIQUE, name text, price numeric(10, 2));
-        INSERT INTO products VALUES (1, 'A-1', 'Mine', 1), (9, 'Z-9', 'Own', 2);";
+        INSERT INTO products VALUES (1, 'A-1', 'Mine', 1), (9, 'Z-9', 'Own', 2);
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER own BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION f();";
     at(&server, "till", theirs);
     let before = at(&server, "till", "SELECT * FROM products ORDER BY id");
 
@@ -16,6 +18,9 @@ fn first_contact_asks_and_what_it_replaced_is_put_back() {
     assert_eq!(at(&server, "till", "SELECT * FROM products ORDER BY id"), before);
     let plan = place.tidewater(&format!("plan {pair}")).exits(1);
     plan.says("1 differ").says(&format!("Would keep in {till}: positions and a journal (the schema tidewater)."));
+    let plan = place.tidewater(&format!("plan {pair}"));
+    plan.says("Trigger own on products at the target does not run")
+        .says("ALTER TABLE products ENABLE ALWAYS TRIGGER own");
     let forced = place.tidewater(&format!("sync {pair} --existing mirror")).exits(0);
 
     let undo = forced.out.lines().find_map(|line| line.split("undo with: ").nth(1)).expect("a command").to_owned();

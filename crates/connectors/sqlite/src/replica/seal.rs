@@ -185,7 +185,7 @@ impl Member {
         }
         self.withdraw(open, c, false)?;
         self.pace.learn(rows, open.env.clock.monotonic().saturating_sub(start));
-        self.ledger.sealed.seq = found.through;
+        (self.ledger.sealed.seq, self.ledger.sealed.within) = (found.through, found.within);
         crate::capture::confirm_here(c, &mut self.following, &self.ledger.sealed).map_err(|e| open.explain(e))?;
         Ok(if found.settled { Sealed::All } else { Sealed::Some })
     }

@@ -12,4 +12,5 @@ mod journal;
 mod locks;
 mod meetings;
 mod parts;
+mod times;
 mod uniques;
