@@ -154,6 +154,14 @@ impl Endpoint {
         }
     }
 
+    /// What lets a trigger of the user run for rows that arrive here, in words for people.
+    pub(crate) fn lets_run(&self, trigger: &str, table: &str) -> String {
+        match self {
+            Endpoint::Sqlite(_) => "List it in run_triggers".to_owned(),
+            Endpoint::Postgres(_) => format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};"),
+        }
+    }
+
     /// What a sync to here keeps in it, in words for people.
     pub(crate) fn keeps_as_target(&self) -> &'static str {
         match self {

@@ -81,7 +81,8 @@ fn lines(wanted: &WantedLink, plan: &Plan) -> Vec<String> {
     for (trigger, table) in &plan.target_triggers {
         lines.push(format!(
             "Trigger {trigger} on {table} at the target does not run for rows that Tidewater writes: its effects \
-             arrive from the source. List it in run_triggers to run it."
+             arrive from the source. {} to run it.",
+            wanted.target.lets_run(trigger, table)
         ));
     }
     lines.extend(plan.notes.iter().map(|note| styled(LOOK, note)));

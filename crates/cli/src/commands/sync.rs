@@ -32,8 +32,8 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         run,
         ..Settings::default()
     };
-    let wanted =
-        WantedLink { name: "sync".to_owned(), source: ends.source.clone(), target: ends.target.clone(), settings };
+    let (source, target) = (ends.source.clone(), ends.target.clone());
+    let wanted = WantedLink { name: "sync".to_owned(), source, target, settings }.checked()?;
     if !args.once {
         refuse_link(&wanted)?;
     }

@@ -1,7 +1,7 @@
 //! What a database knows about the links that read and write it. Read only; works while an engine runs.
 //!
 //! As a source it keeps a publication and a slot for each link, and in the publication's comment whom they are for.
-//! Tests: `tests/it/status.rs`.
+//! Tests: those of the command, `crates/cli/tests/it/postgres.rs`.
 
 use crate::capture;
 use crate::ledger;
@@ -13,13 +13,15 @@ use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Behind, FollowerStatus, LinkStatus, Status, TableStatus};
 
-/// Publications and slots of ours, of which one alone may be left; both are named after their link.
+/// Publications and slots of ours, both named after their link. One alone that was left behind is told too: a slot that
+/// nobody reads keeps the server's log.
 const FOLLOWERS: &str = "SELECT coalesce(p.pubname, s.slot_name), \
      pg_catalog.obj_description(p.oid, 'pg_publication'), \
      CASE WHEN s.wal_status <> 'lost' THEN greatest(pg_catalog.pg_wal_lsn_diff(CASE WHEN \
-     pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, \
+     pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END, \
      s.confirmed_flush_lsn), 0)::bigint END, \
-     CASE WHEN s.active THEN to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') END \
+     (SELECT to_char(reply_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') \
+     FROM pg_catalog.pg_stat_replication r WHERE r.pid = s.active_pid) \
      FROM (SELECT oid, pubname FROM pg_catalog.pg_publication WHERE pg_catalog.starts_with(pubname, 'tidewater_')) p \
      FULL JOIN (SELECT * FROM pg_catalog.pg_replication_slots WHERE pg_catalog.starts_with(slot_name, 'tidewater_') \
      AND plugin = 'pgoutput' AND database = pg_catalog.current_database()) s ON s.slot_name = p.pubname ORDER BY 2, 1";
