@@ -105,6 +105,10 @@ pub(crate) struct SyncArgs {
     /// Keep other programs from writing the target's tables
     #[arg(long, conflicts_with = "both_ways")]
     pub(crate) protect: bool,
+    /// Leave the replication slot of a PostgreSQL source in place when the run ends, so that the next one reads only
+    /// what changed; the server keeps its log until then
+    #[arg(long, conflicts_with_all = ["both_ways", "once"])]
+    pub(crate) keep_slot: bool,
     /// Send at most this many rows a second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "both_ways")]
     pub(crate) rows_per_second_max: Option<u64>,

@@ -28,6 +28,7 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         protect: args.protect,
         rows_per_second_max: args.rows_per_second_max,
         journal_keep_days: args.journal_keep_days,
+        keeps_log: args.keep_slot,
         run,
         ..Settings::default()
     };

@@ -1,14 +1,17 @@
 //! What capture by the log needs at a server: a publication, a slot, and that the log says which row was changed.
 
+use crate::error::explain;
 use crate::lsn::Lsn;
 use crate::point::Point;
 use crate::schema::{Details, cell};
 use crate::session::Session;
 use crate::sql::table as quoted_table;
-use crate::wire::{quoted_name, quoted_text};
+use crate::wire::{ServerError, quoted_name, quoted_text};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tidewater_core::capture::{Reader, Resumed, Start};
 use tidewater_core::change::{Mapping, Position};
+use tidewater_core::env::Env;
 use tidewater_core::{Error, Kind, Result, code};
 
 /// The oldest release that is supported.
@@ -38,7 +41,7 @@ pub(crate) fn target(comment: &str) -> Option<(String, String)> {
 
 /// Installs what is missing, and takes up `resume`.
 pub(crate) async fn begin(
-    session: &mut Session,
+    (session, env): (&mut Session, &Env),
     tables: &BTreeMap<String, Details>,
     name: &str,
     mappings: &[Mapping],
@@ -62,7 +65,7 @@ pub(crate) async fn begin(
         return Ok(Start { position, resumed, installed, void: vec![] });
     }
     if slot.is_some() {
-        drop_slot(session, name).await?;
+        drop_slot(session, env, name).await?;
     }
     // Whoever runs now is finished in the log when the slot is made, but may still be invisible to readers.
     let before = session.query("SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())").await?;
@@ -189,7 +192,9 @@ async fn judge(session: &mut Session, slot: Option<&Slot>, resume: Option<&Posit
     let lost = |why: &str| Ok(Resumed::Lost(why.to_owned()));
     let Some(point) = Point::read(position) else { return lost("the stored position is not one of a PostgreSQL log") };
     let Some(slot) = slot else {
-        return lost("its replication slot is gone (dropped, or the server was restored or replaced)");
+        return lost(
+            "its replication slot is gone (dropped when a run ended without --keep-slot, or by somebody, or the server was restored)",
+        );
     };
     if slot.is_lost {
         return lost(
@@ -242,15 +247,39 @@ async fn wait_until_visible(session: &mut Session, before: &str) -> Result<()> {
     ))
 }
 
-async fn drop_slot(session: &mut Session, name: &str) -> Result<()> {
-    session.query(&format!("SELECT pg_catalog.pg_drop_replication_slot({})", quoted_text(name))).await.map(|_| ())
+/// How often, and after which pauses, a slot is tried that is still in use.
+const DROP_ROUNDS: u32 = 200;
+const DROP_PAUSE: Duration = Duration::from_millis(25);
+
+/// Drops a slot. A connection that has just ended may hold it for a moment, until the server has noticed.
+pub(crate) async fn drop_slot(session: &mut Session, env: &Env, name: &str) -> Result<()> {
+    let sql = format!("SELECT pg_catalog.pg_drop_replication_slot({})", quoted_text(name));
+    for _ in 0..DROP_ROUNDS {
+        match session.attempt(&sql).await? {
+            Err(error) if error.server().is_some_and(|error| error.sqlstate == ServerError::SLOT_ACTIVE) => {
+                env.clock.sleep(DROP_PAUSE).await;
+            }
+            answer => return answer.map(|_| ()).map_err(|error| explain(error, &session.shown)),
+        }
+    }
+    Err(Error::new(Kind::Unavailable, code::BUSY, format!("{}: the replication slot {name} is in use", session.shown))
+        .meaning(
+            "Another Tidewater reads it, or one that was just killed: the server notices within wal_sender_timeout.",
+        )
+        .remedy("Stop the other one, or wait a minute, and run the command again."))
+}
+
+/// Whether the server gives a slot up before its log fills the disk.
+pub(crate) async fn log_is_bounded(session: &mut Session) -> Result<bool> {
+    let rows = session.query("SELECT pg_catalog.current_setting('max_slot_wal_keep_size')").await?;
+    Ok(cell(first(&rows.rows)?, 0)? != "-1")
 }
 
 /// Takes out what [`begin`] installed; says what.
-pub(crate) async fn leave(session: &mut Session, name: &str) -> Result<Vec<String>> {
+pub(crate) async fn leave(session: &mut Session, env: &Env, name: &str) -> Result<Vec<String>> {
     let mut gone = Vec::new();
     if slot(session, name).await?.is_some() {
-        drop_slot(session, name).await?;
+        drop_slot(session, env, name).await?;
         gone.push(format!("the replication slot {name}"));
     }
     let text = quoted_text(name);

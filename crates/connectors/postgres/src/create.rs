@@ -21,19 +21,19 @@ enum Fit {
 }
 
 /// Says how the mapped tables fit; with `create`, makes what is missing. `followed` are the tables that the link
-/// carries already.
+/// carries already, with the columns that it carried the last time.
 pub(crate) async fn prepare(
     session: &mut Session,
     there: &BTreeMap<String, Details>,
     (mappings, tables): (&[Mapping], &[Table]),
-    followed: &[String],
+    followed: &BTreeMap<String, Vec<String>>,
     create: bool,
 ) -> Result<Prepared> {
     let mut prepared = Prepared::default();
     let carried: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let mut later = Vec::new();
     for (at, (mapping, table)) in mappings.iter().zip(tables).enumerate() {
-        match fit(mapping, table, there.get(&mapping.target.table), followed.contains(&table.name)) {
+        match fit(mapping, table, there.get(&mapping.target.table), followed.get(&table.name)) {
             Fit::Yes => {}
             Fit::No(why) => {
                 prepared.unfit.insert(at, why);
@@ -66,7 +66,7 @@ pub(crate) async fn prepare(
     Ok(prepared)
 }
 
-fn fit(mapping: &Mapping, table: &Table, there: Option<&Details>, followed: bool) -> Fit {
+fn fit(mapping: &Mapping, table: &Table, there: Option<&Details>, followed: Option<&Vec<String>>) -> Fit {
     let name = &mapping.target.table;
     if mapping.identity == Identity::RowNumber {
         return Fit::No(format!(
@@ -94,6 +94,9 @@ fn fit(mapping: &Mapping, table: &Table, there: Option<&Details>, followed: bool
         .filter(|(_, target)| there.table.column(&target.name).is_none_or(|column| column.generated))
         .map(|(source, target)| (source.name.as_str(), target.name.as_str()))
         .collect();
+    if let Some(why) = gone(mapping, table, there, followed, &missing) {
+        return Fit::No(why);
+    }
     if let Some(column) = demanding(mapping, there) {
         return Fit::No(format!(
             "column {column} is only at the target, refuses NULL and has no default: no row could be added"
@@ -109,7 +112,36 @@ fn fit(mapping: &Mapping, table: &Table, there: Option<&Details>, followed: bool
             quoted_name(column)
         ));
     }
-    if missing.is_empty() { Fit::Yes } else { added(mapping, table, &missing, followed) }
+    if missing.is_empty() { Fit::Yes } else { added(mapping, table, &missing, followed.is_some()) }
+}
+
+/// Columns that were carried and that the source has no more, with what would mend that.
+fn gone(
+    mapping: &Mapping,
+    table: &Table,
+    there: &Details,
+    followed: Option<&Vec<String>>,
+    missing: &[(&str, &str)],
+) -> Option<String> {
+    let is_gone = |name: &&String| table.column(name).is_none() && there.table.column(name).is_some();
+    let gone: Vec<&String> = followed.into_iter().flatten().filter(is_gone).collect();
+    let name = quoted_table(&mapping.target.table);
+    match (&gone[..], missing) {
+        ([], _) => None,
+        ([old], [(_, new)]) => Some(format!(
+            "the source renamed {old} to {new}, or dropped one and added the other. To mend it at the target:\n\
+             \x20 ALTER TABLE {name} RENAME COLUMN {} TO {};",
+            quoted_name(old),
+            quoted_name(new)
+        )),
+        _ => {
+            let ddl: Vec<String> = gone
+                .iter()
+                .map(|column| format!("  ALTER TABLE {name} DROP COLUMN {};", quoted_name(column)))
+                .collect();
+            Some(format!("the source dropped columns. To mend it at the target:\n{}", ddl.join("\n")))
+        }
+    }
 }
 
 /// Adds columns to a table that is followed already; of any other, says what is missing.
@@ -165,7 +197,7 @@ fn key_differs(mapping: &Mapping, there: &Details) -> Option<String> {
 fn types_differ(mapping: &Mapping, table: &Table, there: &Details) -> Option<String> {
     for (source, target) in mapping.source.columns.iter().zip(&mapping.target.columns) {
         let (Some(from), Some(to)) = (table.column(&source.name), there.table.column(&target.name)) else { continue };
-        if fits(from, to) {
+        if fits(from, to, !table.statements.is_empty()) {
             continue;
         }
         return Some(format!(
@@ -182,12 +214,17 @@ fn types_differ(mapping: &Mapping, table: &Table, there: &Details) -> Option<Str
 
 /// Whether whatever stands in one column can stand in the other and look the same there. What is only wider fits; a
 /// single value that does not is held by itself.
-fn fits(from: &Column, to: &Column) -> bool {
+fn fits(from: &Column, to: &Column, is_same_kind: bool) -> bool {
     let narrow = |kind: ColumnKind| match kind {
         ColumnKind::Integer(bytes) | ColumnKind::Float(bytes) => bytes,
         _ => 0,
     };
-    let same_form = Carried::of(from.kind) == Carried::of(to.kind) && narrow(from.kind) <= narrow(to.kind);
+    let form = |kind: ColumnKind| match Carried::of(kind) {
+        Carried::Single => Carried::Float,
+        other => other,
+    };
+    // Another kind of database has one size for all numbers: there, single values decide.
+    let same_form = form(from.kind) == form(to.kind) && (!is_same_kind || narrow(from.kind) <= narrow(to.kind));
     // Empty or mixed columns of a database without strict types are taken for text; single values decide.
     let is_text = |kind: ColumnKind| Carried::of(kind) == Carried::Text;
     same_form

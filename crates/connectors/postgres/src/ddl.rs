@@ -22,18 +22,31 @@ const INDEXES: &str = "SELECT n.nspname, r.relname, pg_catalog.pg_get_indexdef(i
      WHERE i.indisvalid AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint c WHERE c.conindid = i.indexrelid \
      AND c.contype IN ('p', 'u', 'x')) AND r.relkind = 'r' ORDER BY i.indexrelid";
 
+/// What is special about columns: generated, identity, collation; and the statement that makes a type of the user's own,
+/// which an array may be of.
 const COLUMNS: &str = "SELECT n.nspname, r.relname, a.attname, a.attgenerated, a.attidentity, \
      CASE WHEN a.attcollation <> t.typcollation THEN (SELECT pg_catalog.quote_ident(cn.nspname) || '.' || \
      pg_catalog.quote_ident(co.collname) FROM pg_catalog.pg_collation co JOIN pg_catalog.pg_namespace cn \
-     ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation) END, \
-     (SELECT string_agg(pg_catalog.quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder) \
-     FROM pg_catalog.pg_enum e WHERE e.enumtypid = coalesce(nullif(t.typelem, 0), t.oid)), \
-     pg_catalog.format_type(coalesce(nullif(t.typelem, 0), t.oid), NULL) FROM pg_catalog.pg_attribute a \
-     JOIN pg_catalog.pg_class r ON r.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace \
-     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid WHERE a.attnum > 0 AND NOT a.attisdropped \
-     AND r.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'tidewater', 'pg_toast') \
-     AND (a.attgenerated <> '' OR a.attidentity <> '' OR a.attcollation <> t.typcollation OR EXISTS \
-     (SELECT 1 FROM pg_catalog.pg_enum e WHERE e.enumtypid = coalesce(nullif(t.typelem, 0), t.oid)))";
+     ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation) END, CASE e.typtype \
+     WHEN 'e' THEN 'CREATE TYPE ' || pg_catalog.format_type(e.oid, NULL) || ' AS ENUM (' || \
+     (SELECT string_agg(pg_catalog.quote_literal(l.enumlabel), ', ' ORDER BY l.enumsortorder) FROM pg_catalog.pg_enum l \
+     WHERE l.enumtypid = e.oid) || ')' \
+     WHEN 'd' THEN 'CREATE DOMAIN ' || pg_catalog.format_type(e.oid, NULL) || ' AS ' || \
+     pg_catalog.format_type(e.typbasetype, e.typtypmod) || CASE WHEN e.typnotnull THEN ' NOT NULL' ELSE '' END || \
+     coalesce(' DEFAULT ' || e.typdefault, '') || coalesce((SELECT string_agg(' CONSTRAINT ' || \
+     pg_catalog.quote_ident(c.conname) || ' ' || pg_catalog.pg_get_constraintdef(c.oid), '' ORDER BY c.conname) \
+     FROM pg_catalog.pg_constraint c WHERE c.contypid = e.oid AND c.contype = 'c'), '') \
+     WHEN 'c' THEN 'CREATE TYPE ' || pg_catalog.format_type(e.oid, NULL) || ' AS (' || (SELECT string_agg( \
+     pg_catalog.quote_ident(f.attname) || ' ' || pg_catalog.format_type(f.atttypid, f.atttypmod), ', ' ORDER BY f.attnum) \
+     FROM pg_catalog.pg_attribute f WHERE f.attrelid = e.typrelid AND f.attnum > 0 AND NOT f.attisdropped) || ')' END \
+     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class r ON r.oid = a.attrelid \
+     JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+     JOIN pg_catalog.pg_type e ON e.oid = CASE t.typcategory WHEN 'A' THEN t.typelem ELSE t.oid END \
+     WHERE a.attnum > 0 AND NOT a.attisdropped AND r.relkind IN ('r', 'p') \
+     AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'tidewater', 'pg_toast') \
+     AND (a.attgenerated <> '' OR a.attidentity <> '' OR a.attcollation <> t.typcollation OR (e.typtype IN ('e', 'd', 'c') \
+     AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_type'::regclass \
+     AND d.objid = e.oid AND d.deptype = 'e')))";
 
 /// What makes one column special.
 #[derive(Default, Clone)]
@@ -41,8 +54,8 @@ struct Special {
     generated: String,
     identity: String,
     collation: Option<String>,
-    labels: Option<String>,
-    base: String,
+    /// The statement that makes its type.
+    made_by: Option<String>,
 }
 
 /// Fills in the statements that make each table.
@@ -55,8 +68,7 @@ pub(crate) async fn statements(session: &mut Session, tables: &mut BTreeMap<Stri
             generated: cell(&row, 3)?.to_owned(),
             identity: cell(&row, 4)?.to_owned(),
             collation: row[5].clone(),
-            labels: row[6].clone(),
-            base: cell(&row, 7)?.to_owned(),
+            made_by: row[6].clone(),
         };
         special.insert((shown(cell(&row, 0)?, cell(&row, 1)?), cell(&row, 2)?.to_owned()), found);
     }
@@ -96,10 +108,9 @@ fn made(
     let mut lines = Vec::new();
     for column in &table.columns {
         let special = special.get(&(name.to_owned(), column.name.clone())).cloned().unwrap_or_default();
-        if let Some(labels) = &special.labels {
+        if let Some(statement) = &special.made_by {
             before.push(format!(
-                "DO $tidewater$ BEGIN CREATE TYPE {} AS ENUM ({labels}); EXCEPTION WHEN duplicate_object THEN NULL; END $tidewater$",
-                special.base
+                "DO $tidewater$ BEGIN {statement}; EXCEPTION WHEN duplicate_object THEN NULL; END $tidewater$"
             ));
         }
         if let Some(sequence) = column.default.as_deref().and_then(sequence) {

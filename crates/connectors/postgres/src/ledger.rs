@@ -1,6 +1,6 @@
 //! What a target knows about a link: its position, its tables' phases, the rows that are held.
 
-use crate::meta::{self, bytes, unhex};
+use crate::meta::{self, bytes, texts, unhex};
 use crate::schema::{cell, has_table};
 use crate::session::Session;
 use crate::wire::quoted_text;
@@ -38,6 +38,22 @@ pub(crate) async fn read(session: &mut Session, writer: &Writer) -> Result<Ledge
     }
     ledger.held = held(session, &writer.link).await?;
     Ok(ledger)
+}
+
+/// The columns that each table of a link carried the last time.
+pub(crate) async fn columns(session: &mut Session, link: &str) -> Result<BTreeMap<String, Vec<String>>> {
+    if !has_table(session, "link_table").await? {
+        return Ok(BTreeMap::new());
+    }
+    let sql = format!(
+        "SELECT name, array_to_string(columns, E'\\x1f') FROM tidewater.link_table WHERE link = {}",
+        quoted_text(link)
+    );
+    let rows = session.query(&sql).await?.rows;
+    let one = |row: &Vec<Option<String>>| {
+        Ok((cell(row, 0)?.to_owned(), cell(row, 1)?.split('\u{1f}').map(str::to_owned).collect()))
+    };
+    rows.iter().map(one).collect()
 }
 
 /// The rows held for a link.
@@ -87,18 +103,21 @@ pub(crate) async fn record(
         quoted_text(writer.existing.word()),
     );
     for (name, table) in tables {
-        let target = mappings.iter().find(|mapping| &mapping.source.table == name);
-        let target = target.map_or(name, |mapping| &mapping.target.table);
+        let mapping = mappings.iter().find(|mapping| &mapping.source.table == name);
+        let target = mapping.map_or(name, |mapping| &mapping.target.table);
         let (phase, through, reason) = words(&table.phase);
+        let columns = mapping.map(|mapping| texts(mapping.source.columns.iter().map(|column| column.name.as_str())));
         sql += &format!(
-            "INSERT INTO tidewater.link_table VALUES ({link}, {}, {}, {}, '{phase}', {}, {}) \
+            "INSERT INTO tidewater.link_table VALUES ({link}, {}, {}, {}, '{phase}', {}, {}, {}) \
              ON CONFLICT (link, name) DO UPDATE SET target = excluded.target, digest = excluded.digest, \
-             phase = excluded.phase, through = excluded.through, reason = excluded.reason;",
+             phase = excluded.phase, through = excluded.through, reason = excluded.reason, columns = \
+             CASE excluded.phase WHEN 'halted' THEN tidewater.link_table.columns ELSE excluded.columns END;",
             quoted_text(name),
             quoted_text(target),
             quoted_text(&table.digest),
             through.map_or("NULL".to_owned(), bytes),
             reason.map_or("NULL".to_owned(), quoted_text),
+            columns.unwrap_or_else(|| texts([])),
         );
     }
     sql += "COMMIT";

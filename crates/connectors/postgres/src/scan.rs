@@ -134,9 +134,8 @@ impl Reader {
         if self.details(&view.table).await?.is_none() {
             return Ok(0);
         }
-        // More than a table holds is more than LIMIT takes.
-        let rows_max = rows_max.min(i64::MAX as u64);
-        let rows = format!("SELECT 1 FROM {} WHERE {} LIMIT {rows_max}", table(&view.table), visible(view));
+        let most = rows_max.min(i64::MAX as u64);
+        let rows = format!("SELECT 1 FROM {} WHERE {} LIMIT {most}", table(&view.table), visible(view));
         let found = self.session.query(&format!("SELECT count(*) FROM ({rows}) counted")).await?;
         let row = found.rows.first().ok_or_else(|| Error::internal("count(*) without a row"))?;
         schema::cell(row, 0)?.parse().map_err(|_| Error::internal("count(*) is not a number"))

@@ -216,7 +216,8 @@ impl Source for PostgresSource {
         self.reader.survey().await?;
         self.known = self.reader.tables.clone();
         self.name = capture::name(&link.link);
-        let start = capture::begin(&mut self.reader.session, &self.known, &self.name, &mappings, resume).await?;
+        let start =
+            capture::begin((&mut self.reader.session, &self.env), &self.known, &self.name, &mappings, resume).await?;
         capture::note_target(&mut self.reader.session, &self.name, link).await?;
         self.mappings = mappings;
         Ok(start)
@@ -295,8 +296,22 @@ impl Source for PostgresSource {
         Ok(())
     }
 
+    async fn rest(&mut self) -> Result<Option<String>> {
+        if capture::log_is_bounded(&mut self.reader.session).await? {
+            return Ok(None);
+        }
+        // The server lets go of a slot when it has noticed that nobody reads it any more.
+        self.stream = None;
+        capture::drop_slot(&mut self.reader.session, &self.env, &self.name).await?;
+        Ok(Some(format!(
+            "{}: the replication slot was dropped, or the server's log would grow until the next run, which compares all \
+             tables instead; --keep-slot keeps it, --watch follows",
+            self.reader.session.shown
+        )))
+    }
+
     async fn leave(&mut self, link: &str) -> Result<Vec<String>> {
         self.stream = None;
-        capture::leave(&mut self.reader.session, &capture::name(link)).await
+        capture::leave(&mut self.reader.session, &self.env, &capture::name(link)).await
     }
 }

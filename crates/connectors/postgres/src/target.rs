@@ -39,7 +39,8 @@ pub struct PostgresTarget {
     pub(crate) without_triggers: bool,
     /// Whether the link is recorded here.
     pub(crate) has_ledger: bool,
-    followed: Vec<String>,
+    /// The tables that the link carries already, with the columns that it carried the last time.
+    followed: BTreeMap<String, Vec<String>>,
 }
 
 impl PostgresTarget {
@@ -58,7 +59,7 @@ impl PostgresTarget {
             held: HashSet::new(),
             without_triggers,
             has_ledger: false,
-            followed: vec![],
+            followed: BTreeMap::new(),
         })
     }
 
@@ -100,7 +101,7 @@ impl Target for PostgresTarget {
         let ledger = ledger::read(&mut self.reader.session, writer).await?;
         self.held = ledger.held.iter().map(|held| (held.table.clone(), held.key.clone())).collect();
         self.has_ledger = ledger.position.is_some();
-        self.followed = ledger.tables.keys().cloned().collect();
+        self.followed = ledger::columns(&mut self.reader.session, &writer.link).await?;
         self.writer = Some(writer.clone());
         Ok(ledger)
     }

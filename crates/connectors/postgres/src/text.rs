@@ -15,6 +15,8 @@ pub(crate) enum Carried {
     Bool,
     Integer,
     Float,
+    /// A floating point number of 4 bytes.
+    Single,
     Bytes,
     Text,
 }
@@ -24,6 +26,7 @@ impl Carried {
         match kind {
             ColumnKind::Bool => Self::Bool,
             ColumnKind::Integer(_) => Self::Integer,
+            ColumnKind::Float(4) => Self::Single,
             ColumnKind::Float(_) => Self::Float,
             ColumnKind::Bytes => Self::Bytes,
             _ => Self::Text,
@@ -40,7 +43,7 @@ impl Carried {
                 _ => None,
             },
             Self::Integer => utf8.parse().ok().map(Value::I64),
-            Self::Float => utf8.parse::<f64>().ok().filter(|number| !number.is_nan()).map(Value::F64),
+            Self::Float | Self::Single => utf8.parse::<f64>().ok().filter(|number| !number.is_nan()).map(Value::F64),
             Self::Bytes => utf8.strip_prefix("\\x").and_then(unhex).map(|bytes| Value::Bytes(Cow::Owned(bytes))),
             Self::Text => None,
         };
@@ -53,7 +56,9 @@ impl Carried {
             (_, Raw::Null) => true,
             (Self::Bool, Raw::I64(0 | 1)) => true,
             (Self::Integer, Raw::I64(_)) | (Self::Float, Raw::F64(_)) | (Self::Bytes, Raw::Bytes(_)) => true,
-            (Self::Float, Raw::Text(text)) => *text == b"NaN",
+            // What a column prints is the shortest text that gives its 4 bytes back: that must be this number.
+            (Self::Single, Raw::F64(number)) => (*number as f32).to_string().parse() == Ok(*number),
+            (Self::Float | Self::Single, Raw::Text(text)) => *text == b"NaN",
             (Self::Text, Raw::Text(_)) => true,
             _ => false,
         }

@@ -74,6 +74,12 @@ impl TableWriter {
             let unchanged = matches!(value, Raw::Other(tidewater_core::change::Value::Unchanged));
             unchanged || self.columns.get(*at).is_none_or(|(_, _, carried)| carried.takes(value))
         };
+        if let Some((at, _)) =
+            row.raw().enumerate().find(|(_, value)| matches!(value, Raw::Text(text) if text.contains(&0)))
+        {
+            let name = &self.columns.get(at)?.0;
+            return Some(format!("column {name} holds text with a zero byte, which PostgreSQL does not take"));
+        }
         let (at, value) = row.raw().enumerate().find(|pair| !fits(pair))?;
         let (name, declared, _) = self.columns.get(at)?;
         let held = match value {

@@ -104,6 +104,12 @@ pub trait Source: Scan {
     /// `position` is durable at the target: what lies before it may be forgotten. `flush` does so at once.
     async fn confirm(&mut self, position: &Position, flush: bool) -> Result<()>;
 
+    /// The run ends, and nobody says when the next one comes: what would grow at the source without a bound until then
+    /// is taken out. Says what, and what that means, for people.
+    async fn rest(&mut self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Takes out everything that `begin` installed for this link; says what.
     async fn leave(&mut self, link: &str) -> Result<Vec<String>>;
 }

@@ -146,6 +146,12 @@ impl Session<'_> {
                 self.report.halted.insert(mapping.source.table.clone(), why.clone());
             }
         }
+        if self.settings.run == Run::UntilInStep
+            && !self.settings.keeps_log
+            && let Some(notice) = self.source.rest().await?
+        {
+            self.notice(notice);
+        }
         if in_step {
             self.tell(&State::InStep);
         }

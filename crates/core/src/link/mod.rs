@@ -119,6 +119,8 @@ pub struct Settings {
     pub wait: Duration,
     /// How long the link rests between rounds; zero follows at once.
     pub every: Duration,
+    /// Whether a run that ends by itself leaves in place what grows at the source until the next one, without a bound.
+    pub keeps_log: bool,
     /// Whether a watching link waits for an end that was not there when it began.
     pub patient: bool,
     /// How long it runs.
@@ -137,6 +139,7 @@ impl Default for Settings {
             journal_keep_days: None,
             wait: Duration::from_millis(500),
             every: Duration::ZERO,
+            keeps_log: true,
             patient: false,
             run: Run::UntilInStep,
         }

@@ -3,3 +3,4 @@
 mod given;
 mod kills;
 mod stories;
+mod traps;

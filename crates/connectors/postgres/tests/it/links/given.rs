@@ -20,10 +20,12 @@ pub(super) enum End {
     Postgres(String),
 }
 
+#[derive(Clone)]
 pub(super) struct Pair {
-    pub(super) source: End,
-    pub(super) target: End,
-    pub(super) env: Env,
+    source: End,
+    target: End,
+    settings: Settings,
+    env: Env,
 }
 
 fn settings(url: &str) -> tidewater_postgres::Settings {
@@ -82,31 +84,46 @@ pub(super) fn server(release: Release) -> Postgres {
 
 impl Pair {
     pub(super) fn new(source: End, target: End) -> Self {
-        Self { source, target, env: Env::real() }
+        Self { source, target, settings: Settings::default(), env: Env::real() }
     }
 
-    fn link(&self, run: Run) -> (Link, watch::Sender<bool>) {
+    /// The same, with other settings.
+    pub(super) fn with(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// The same, comparing and copying once.
+    pub(super) fn once(self) -> Self {
+        let settings = Settings { run: Run::Once, ..self.settings.clone() };
+        self.with(settings)
+    }
+
+    fn link(&self, settings: Settings) -> (Link, watch::Sender<bool>) {
         let (stop, stopped) = watch::channel(false);
-        let ends = Arc::new(Self { source: self.source.clone(), target: self.target.clone(), env: self.env.clone() });
-        let settings = Settings { run, ..Settings::default() };
-        (Link::new(ends, settings, self.env.clone(), Arc::new(Unwatched), stopped), stop)
+        (Link::new(Arc::new(self.clone()), settings, self.env.clone(), Arc::new(Unwatched), stopped), stop)
     }
 
     /// `tidewater sync SOURCE TARGET`.
     pub(super) async fn sync(&self) -> Result<Report> {
-        let (mut link, _stop) = self.link(Run::UntilInStep);
+        let (mut link, _stop) = self.link(self.settings.clone());
         link.run().await
     }
 
     /// `tidewater sync SOURCE TARGET --watch`, until this process is killed.
     pub(super) async fn watch(&self) {
-        let (mut link, _stop) = self.link(Run::Watch);
+        let (mut link, _stop) = self.link(Settings { run: Run::Watch, ..self.settings.clone() });
         let _report = link.run().await;
+    }
+
+    /// `tidewater teardown SOURCE TARGET`.
+    pub(super) async fn leave(&self, link: &str) {
+        self.source().await.unwrap().leave(link).await.unwrap();
+        self.target().await.unwrap().leave(link).await.unwrap();
     }
 
     /// `tidewater verify SOURCE TARGET`: what differs.
     pub(super) async fn differences(&self) -> Vec<String> {
-        let (mut link, _stop) = self.link(Run::UntilInStep);
+        let (mut link, _stop) = self.link(self.settings.clone());
         let (verdicts, _) = link.verify(false).await.unwrap();
         verdicts.iter().filter(|verdict| !verdict.equal()).map(|verdict| format!("{verdict:?}")).collect()
     }
@@ -128,5 +145,15 @@ pub(super) fn psql(url: &str, sql: &str) -> std::result::Result<(), String> {
 pub(super) fn wait_until(until: std::time::Instant) {
     while let Some(left) = until.checked_duration_since(std::time::Instant::now()) {
         std::thread::park_timeout(left);
+    }
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(super) fn until(is_so: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "waited in vain");
+        std::thread::yield_now();
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tidewater_core::change::Value;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Existing, Settings};
-use tidewater_sqlite::{Database, status};
+use tidewater_sqlite::Database;
 
 const TABLE: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 'one'), (2, 'two');";
 const LOG: &str = "SELECT CASE WHEN tab < 0 THEN k1 || '-' || k2 ELSE k1 END FROM _tidewater_log \
@@ -270,7 +270,7 @@ fn links_one_way_read_what_is_appended_on_several_sides() {
     g.write('b', &append('b', 2_001, 2_500));
     g.meet("ab");
     g.write('a', &append('a', 2_501, 2_600));
-    let status = status(&Database::new(g.path('a')), &Env::real()).expect("reads");
+    let status = tidewater_sqlite::status(&Database::new(g.path('a')), &Env::real()).expect("reads");
     assert_eq!(status.replica.map(|replica| replica.pending), Some(100));
     let report = onwards();
     assert_eq!(report.compared, 0, "{report:?}");
@@ -289,7 +289,8 @@ fn a_member_whose_rows_were_all_logged_one_by_one_is_taken_up() {
          UPDATE _tidewater_control SET cookie = (SELECT schema_version FROM pragma_schema_version);",
     );
     g.write('a', &append('a', 3, 50));
-    let status = status(&Database::new(g.path('a')), &Env::real()).expect("also before it is taken up");
+    let status =
+        tidewater_sqlite::status(&Database::new(g.path('a')), &Env::real()).expect("also before it is taken up");
     assert_eq!(status.replica.map(|replica| replica.pending), Some(48));
     g.meet("ab");
     g.write('a', &append('a', 51, 100));
