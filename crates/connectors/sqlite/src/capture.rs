@@ -109,6 +109,16 @@ impl Following {
         Ok(false)
     }
 
+    /// Whether nobody knows any more which rows of a table were appended since the last look.
+    pub(crate) fn has_lost_appended(&self, c: &Connection) -> rusqlite::Result<bool> {
+        for table in self.appended.values() {
+            if matches!(table.beyond(c)?, Beyond::Unknown) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Cuts what was appended. Under another schema the next look has to say what becomes of it.
     pub(crate) fn cut(&self, c: &Connection) -> rusqlite::Result<()> {
         match meta::cookie(c)? == self.cookie {
@@ -290,10 +300,11 @@ fn marks(c: &Connection, link: &str) -> rusqlite::Result<Option<Vec<String>>> {
     Ok(found.map(|marks| marks.split(' ').map(str::to_owned).collect()))
 }
 
-/// A reader whose progress lies in the same database: it is confirmed in the transaction that makes it.
-pub(crate) fn confirm_here(c: &Connection, following: &mut Following, at: &At) -> rusqlite::Result<()> {
+/// A reader whose progress lies in the same database: it is confirmed in the transaction that makes it. Says whether
+/// there may be more to prune.
+pub(crate) fn confirm_here(c: &Connection, following: &mut Following, at: &At) -> rusqlite::Result<bool> {
     following.confirmed = at.seq;
-    store_confirmed(c, following).map(drop)
+    Ok(store_confirmed(c, following)? >= PRUNED_MAX)
 }
 
 /// Stores what is confirmed and forgets what every reader has. Says how much was pruned.
