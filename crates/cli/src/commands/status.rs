@@ -96,6 +96,7 @@ fn behind(behind: Behind) -> String {
         Behind::Changes(0) => styled(GOOD, "has everything logged so far"),
         Behind::Changes(n) => format!("{} behind", count(n, "change", "changes")),
         Behind::Bytes(n) => format!("{} of the server's log behind", bytes(n)),
+        Behind::Resting => "nothing is kept for it between runs: the next one compares all tables".to_owned(),
         Behind::TooFar => styled(LOOK, "so far behind that the next run compares all tables"),
     }
 }
@@ -152,10 +153,11 @@ fn follower_facts(follower: &FollowerStatus) -> Value {
     let (changes, bytes) = match follower.behind {
         Behind::Changes(n) => (Some(n), None),
         Behind::Bytes(n) => (None, Some(n)),
-        Behind::TooFar => (None, None),
+        Behind::Resting | Behind::TooFar => (None, None),
     };
     json!({
         "link": follower.link, "target": follower.target, "pending": changes, "log_bytes": bytes,
+        "resting": follower.behind == Behind::Resting,
         "too_far_behind": follower.behind == Behind::TooFar, "seen_at": follower.seen_at,
     })
 }

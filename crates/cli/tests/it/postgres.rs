@@ -41,7 +41,7 @@ fn a_server_is_copied_to_a_file_and_followed() {
          Would keep in till.db: positions and a journal (_tidewater_…)."
     ));
     assert_eq!((place.files(), at(&server, "shop", SLOTS)), (vec![], "0 slots, 0 publications, 0 schemas".into()));
-    let first = place.tidewater(&format!("sync {shop} sqlite:till.db")).exits(0);
+    let first = place.tidewater(&format!("sync {shop} sqlite:till.db --keep-slot")).exits(0);
 
     first
         .says(&format!("{shop} → till.db  in step\n  2 tables (2 created) · 5 rows copied · 0 changes applied · "))
@@ -49,7 +49,7 @@ fn a_server_is_copied_to_a_file_and_followed() {
         .says(&format!("  take it out with: tidewater teardown {shop} sqlite:till.db\n"));
     assert_eq!(place.sql("till.db", "SELECT id, sku, name FROM products;"), "1|A-1|Anchor\n2|B-2|Buoy\n3|C-3|Chart");
     at(&server, "shop", "UPDATE products SET name = 'Big anchor' WHERE id = 1; DELETE FROM orders WHERE id = 2;");
-    let second = place.tidewater(&format!("sync {shop} sqlite:till.db --json")).exits(0);
+    let second = place.tidewater(&format!("sync {shop} sqlite:till.db --keep-slot --json")).exits(0);
     assert_eq!((second.count("rows_copied"), second.count("upserts"), second.count("deletes")), (0, 1, 1), "{second}");
     assert_eq!(second.json()["installed"], serde_json::json!([]));
     place.tidewater(&format!("verify {shop} sqlite:till.db")).exits(0).says("equal");
@@ -57,6 +57,27 @@ fn a_server_is_copied_to_a_file_and_followed() {
     status.says(&format!("{shop}\n  → till.db  ")).says("of the server's log behind").says(&format!("  ← {shop}  at "));
     let facts = place.tidewater(&format!("status {shop} --json")).exits(0).json();
     assert!(facts["followers"][0]["log_bytes"].is_u64() && facts["identity"].is_string(), "{facts}");
+}
+
+#[test]
+fn a_run_that_ends_leaves_no_slot_that_fills_the_disk_of_a_server() {
+    let (server, place) = given();
+    let (shop, sync) = (server.url("shop"), format!("sync {} sqlite:till.db --json", server.url("shop")));
+
+    place.tidewater(&sync).exits(0);
+
+    assert_eq!(at(&server, "shop", SLOTS), "0 slots, 1 publications, 0 schemas");
+    let status = place.tidewater(&format!("status {shop}")).exits(0);
+    status.says("→ till.db  nothing is kept for it between runs: the next one compares all tables");
+    let facts = place.tidewater(&format!("status {shop} --json")).exits(0).json();
+    assert_eq!(
+        (&facts["followers"][0]["resting"], &facts["needs_attention"]),
+        (&true.into(), &false.into()),
+        "{facts}"
+    );
+    at(&server, "shop", "DELETE FROM orders WHERE id = 2;");
+    let second = place.tidewater(&sync).exits(0);
+    assert_eq!((second.count("rows_removed"), second.count("rows_copied")), (1, 0), "{second}");
 }
 
 #[test]
@@ -107,7 +128,7 @@ fn a_teardown_leaves_the_rows_and_nothing_else() {
     let (shop, till) = (server.url("shop"), server.url("till"));
     let pairs = [format!("{shop} sqlite:till.db"), format!("{shop} {till}")];
     for pair in &pairs {
-        place.tidewater(&format!("sync {pair}")).exits(0);
+        place.tidewater(&format!("sync {pair} --keep-slot")).exits(0);
     }
     assert_eq!(at(&server, "shop", SLOTS), "2 slots, 2 publications, 0 schemas");
 
@@ -119,7 +140,7 @@ fn a_teardown_leaves_the_rows_and_nothing_else() {
     );
     place.tidewater(&format!("teardown {}", pairs[0])).exits(2).says(&format!("{shop} has no sync with till.db"));
     // The file is lost, and so is what it knew: the server alone knows whom its slot is for.
-    place.tidewater(&format!("sync {}", pairs[0])).exits(0);
+    place.tidewater(&format!("sync {} --keep-slot", pairs[0])).exits(0);
     std::fs::remove_file(place.path("till.db")).expect("it was made");
     place.tidewater(&format!("status {shop}")).exits(0).says("→ till.db");
     place.tidewater(&format!("teardown {}", pairs[0])).exits(3).says("E0010").says("took out the replication slot");
@@ -131,7 +152,7 @@ fn a_teardown_leaves_the_rows_and_nothing_else() {
     let again = place.tidewater(&format!("teardown {}", pairs[1])).exits(0);
     again.says(&format!("{shop}: nothing of Tidewater's was there"));
     place.tidewater(&format!("sync {}", pairs[1])).exits(0).says("5 rows compared");
-    place.tidewater(&format!("teardown {shop}")).exits(0).says("took out the replication slot");
+    place.tidewater(&format!("teardown {shop}")).exits(0).says("took out the publication");
     assert_eq!(at(&server, "shop", SLOTS), "0 slots, 0 publications, 0 schemas");
     place.tidewater(&format!("teardown {till}")).exits(0).says("took out the schema tidewater");
 }
@@ -140,7 +161,7 @@ fn a_teardown_leaves_the_rows_and_nothing_else() {
 fn a_slot_that_somebody_left_behind_is_shown_and_taken_out() {
     let (server, place) = given();
     let shop = server.url("shop");
-    place.tidewater(&format!("sync {shop} sqlite:till.db")).exits(0);
+    place.tidewater(&format!("sync {shop} sqlite:till.db --keep-slot")).exits(0);
     let publication = at(&server, "shop", "SELECT pubname FROM pg_publication");
     at(&server, "shop", &format!("DROP PUBLICATION {publication}"));
     let link = publication.strip_prefix("tidewater_").expect("ours");
@@ -201,7 +222,7 @@ fn a_password_is_taken_from_the_environment_and_never_printed() {
     // What is printed can be typed as it stands, by who has the password.
     let printed = synced.out.split("take it out with: ").nth(1).expect("a command").trim().to_owned();
     assert!(printed.contains("?sslmode=disable'") && !printed.contains("cloth"), "{printed}");
-    place.copies_and_runs(&format!("{password} {printed}")).exits(0).says("took out the replication slot");
+    place.copies_and_runs(&format!("{password} {printed}")).exits(0).says("took out the publication");
 }
 
 #[test]

@@ -21,7 +21,7 @@ const FOLLOWERS: &str = "SELECT coalesce(p.pubname, s.slot_name), \
      pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_flush_lsn() END, \
      s.confirmed_flush_lsn), 0)::bigint END, \
      (SELECT to_char(reply_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') \
-     FROM pg_catalog.pg_stat_replication r WHERE r.pid = s.active_pid) \
+     FROM pg_catalog.pg_stat_replication r WHERE r.pid = s.active_pid), s.slot_name IS NULL \
      FROM (SELECT oid, pubname FROM pg_catalog.pg_publication WHERE pg_catalog.starts_with(pubname, 'tidewater_')) p \
      FULL JOIN (SELECT * FROM pg_catalog.pg_replication_slots WHERE pg_catalog.starts_with(slot_name, 'tidewater_') \
      AND plugin = 'pgoutput' AND database = pg_catalog.current_database()) s ON s.slot_name = p.pubname ORDER BY 2, 1";
@@ -53,12 +53,17 @@ async fn followers(session: &mut Session) -> Result<Vec<FollowerStatus>> {
     for row in session.query(FOLLOWERS).await?.rows {
         let Some(link) = capture::link(cell(&row, 0)?) else { continue };
         let (target, target_identity) = row[1].as_deref().and_then(capture::target).unwrap_or_default();
-        let behind = row[2].as_deref().and_then(|bytes| bytes.parse().ok());
+        let behind = match row[2].as_deref().and_then(|bytes| bytes.parse().ok()) {
+            Some(bytes) => Behind::Bytes(bytes),
+            // A run that ends drops its slot, unless the server bounds what that keeps of its log.
+            None if cell(&row, 4)? == "t" => Behind::Resting,
+            None => Behind::TooFar,
+        };
         followers.push(FollowerStatus {
             link: link.to_owned(),
             target,
             target_identity,
-            behind: behind.map_or(Behind::TooFar, Behind::Bytes),
+            behind,
             seen_at: row[3].clone(),
         });
     }

@@ -40,6 +40,8 @@ pub enum Behind {
     Changes(u64),
     /// So much of the server's log, which holds what it does not carry too.
     Bytes(u64),
+    /// Its source keeps nothing for it between runs: its next run compares all tables, as was said when the last ended.
+    Resting,
     /// What it needs is not there any more: its next run compares all tables.
     TooFar,
 }
