@@ -11,7 +11,7 @@
 //!
 //! Where a table is written on several sides, the time of each row is asked for. Then rows beyond `top` are logged row
 //! by row, too, as long as `at` is NULL. Otherwise a range is open, which began at that time: what is appended shortly
-//! after it is not logged, and the trigger makes the cut when it is over (`triggers`).
+//! after it is not logged, and a trigger makes the cut when it is over (`triggers`).
 //!
 //! Tests: `tests/it/appended.rs`, `tests/it/both_ways/times.rs`.
 

@@ -167,6 +167,7 @@ pub(crate) fn make_replica(connection: &Connection, identity: &str) -> rusqlite:
             connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {declared}"))?;
         }
     }
+    crate::triggers::install_ranges(connection)?;
     Ok(made)
 }
 

@@ -22,6 +22,9 @@ const CUT_EVERY_MAX: u64 = 1024;
 /// which it would have to read first.
 const NOW: &str = "julianday()";
 
+/// The view that rows with a time are handed to.
+pub(crate) const APPENDED: &str = "_tidewater_appended";
+
 /// Rows that were appended within this part of a day, 86 ms, may be logged by one entry, with the time of the first.
 const RANGE_DAYS: &str = "0.000001";
 
@@ -80,9 +83,9 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     let mut key_columns: Vec<&str> = if table.identity == Identity::RowNumber { vec![] } else { keys.clone() };
     key_columns.extend(aliases);
     let key_columns = list("", key_columns);
-    let (not_appended, ranges) = appended(details, tab, writer, timed);
+    let (unknown, appended) = inserts(details, tab, writer, timed);
     let mut parts = vec![
-        ("i", "AFTER INSERT".to_owned(), not_appended, log("NEW") + &ranges),
+        ("i", "AFTER INSERT".to_owned(), unknown, appended.unwrap_or_else(|| log("NEW"))),
         ("u", "AFTER UPDATE".to_owned(), String::new(), log("NEW")),
         ("d", "AFTER DELETE".to_owned(), String::new(), log("OLD")),
         ("k", format!("AFTER UPDATE OF {key_columns}"), format!(" WHEN {}", moved.join(" OR ")), log("OLD")),
@@ -102,27 +105,39 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     parts.into_iter().map(make).collect()
 }
 
-/// Which of other programs' inserts are logged by their keys, and what is done about ranges then. Where the highest
-/// row number known is gone, all are. The engine's own are logged one by one, under its link.
-fn appended(details: &Details, tab: i64, writer: Writer, timed: bool) -> (String, String) {
+/// Which of other programs' inserts are logged, and how. Where the highest row number known is gone, all are. The
+/// engine's own are logged one by one, under its link.
+fn inserts(details: &Details, tab: i64, writer: Writer, timed: bool) -> (String, Option<String>) {
     let (Writer::Application, Some(key)) = (writer, details.named_row_number()) else { return Default::default() };
     let (key, table) = (quote(key), quote(&details.table.name));
     if !timed {
         let top = format!("(SELECT top FROM _tidewater_table WHERE id = {tab})");
-        return (format!(" WHEN (NEW.{key} > {top}) IS NOT 1"), String::new());
+        return (format!(" WHEN (NEW.{key} > {top}) IS NOT 1"), None);
     }
-    let in_range = format!("NEW.{key} > top AND {NOW} - at BETWEEN 0 AND {RANGE_DAYS}");
-    let when = format!(" WHEN (SELECT {in_range} FROM _tidewater_table WHERE id = {tab}) IS NOT 1");
-    // Only the last row ends a range, or begins one: so rows beyond it are of later times.
-    let last = format!("id = {tab} AND NEW.{key} > top AND NEW.{key} = (SELECT max({key}) FROM {table})");
+    let in_range = format!("top < NEW.{key} AND {NOW} - at BETWEEN 0 AND {RANGE_DAYS}");
+    let when = format!(" WHEN NOT EXISTS (SELECT 1 FROM _tidewater_table WHERE id = {tab} AND {in_range})");
+    let body = format!("INSERT INTO {APPENDED} VALUES ({tab}, NEW.{key}, (SELECT max({key}) FROM {table}));");
+    (when, Some(body))
+}
+
+/// Makes what the triggers with ranges hand their rows to: a view that holds nothing, with a trigger that logs the row by
+/// its key, makes the entry for a range that is over, and now and then begins one.
+///
+/// It is apart because SQLite sets up all that a trigger could do for each row, whether it does it or not.
+pub(crate) fn install_ranges(connection: &Connection) -> rusqlite::Result<()> {
     let turn = format!("(SELECT max(seq) FROM _tidewater_log) & {} = 0", RANGE_EVERY - 1);
-    let ranges = format!(
-        " INSERT INTO _tidewater_log(tab, at, k1, k2) SELECT -id, at, top, NEW.{key} - 1 FROM _tidewater_table \
-         WHERE at IS NOT NULL AND {last}; \
-         UPDATE _tidewater_table SET top = NEW.{key}, at = CASE WHEN at IS NULL THEN {NOW} END \
-         WHERE (at IS NOT NULL OR {turn}) AND {last};"
-    );
-    (when, ranges)
+    // Only the last row ends a range, or begins one: so rows beyond it are of later times.
+    let last = "id = NEW.tab AND top < NEW.k AND NEW.k = NEW.last";
+    connection.execute_batch(&format!(
+        "CREATE VIEW IF NOT EXISTS {APPENDED} AS SELECT 0 AS tab, 0 AS k, 0 AS last;
+         CREATE TRIGGER IF NOT EXISTS {APPENDED}_i INSTEAD OF INSERT ON {APPENDED} BEGIN
+         INSERT INTO _tidewater_log(tab, at, k1) VALUES (NEW.tab, {NOW}, NEW.k);
+         INSERT INTO _tidewater_log(tab, at, k1, k2) SELECT -id, at, top, NEW.k - 1 FROM _tidewater_table
+         WHERE at IS NOT NULL AND {last};
+         UPDATE _tidewater_table SET top = NEW.k, at = CASE WHEN at IS NULL THEN {NOW} END
+         WHERE (at IS NOT NULL OR {turn}) AND {last};
+         END;"
+    ))
 }
 
 /// The trigger that bounds the log at about `rows_max` entries.

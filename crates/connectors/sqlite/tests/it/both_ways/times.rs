@@ -1,13 +1,14 @@
 //! When rows were written, where many of them share one entry of the log: a range has the time of its first row.
 
-use super::group::{Group, group};
+use super::group::{Group, group, open};
 use super::locks::Engine;
-use crate::given::{rows, run, same, until};
+use crate::given::{block_on, rows, run, same, until};
 use std::collections::BTreeMap;
 use tidewater_core::change::Value;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Existing, Settings};
-use tidewater_sqlite::Database;
+use tidewater_core::replica::Replica;
+use tidewater_sqlite::{Access, Database};
 
 const TABLE: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 'one'), (2, 'two');";
 const LOG: &str = "SELECT CASE WHEN tab < 0 THEN k1 || '-' || k2 ELSE k1 END FROM _tidewater_log \
@@ -280,11 +281,32 @@ fn links_one_way_read_what_is_appended_on_several_sides() {
 }
 
 #[test]
+fn who_leaves_leaves_a_table_that_can_be_written() {
+    let g = met();
+    let third = g.folder.path().join("third.db");
+    let onwards = || run(&g.path('a'), &third, &Settings::default(), g.log_rows_max).expect("runs");
+    onwards();
+    g.write('a', &append('a', 3, 50));
+    for member in ['a', 'b'] {
+        block_on(open(&g.path(member), Access::Write).leave()).expect("leaves");
+    }
+    // Its triggers are still those of before, where somebody reads.
+    g.write('a', &append('a', 51, 100));
+    onwards();
+    same(&g.path('a'), &third);
+    g.write('a', &append('a', 101, 200));
+    assert_eq!(onwards().compared, 0);
+    same(&g.path('a'), &third);
+    let left = "SELECT count(*) FROM sqlite_schema WHERE name GLOB '_tidewater_*' OR sql GLOB '*_tidewater_*'";
+    assert_eq!(g.write('b', left), "0");
+}
+
+#[test]
 fn a_member_whose_rows_were_all_logged_one_by_one_is_taken_up() {
     let g = met();
     g.write(
         'a',
-        "DROP TRIGGER _tidewater_1_i; ALTER TABLE _tidewater_table DROP COLUMN at; UPDATE _tidewater_table SET top = NULL;
+        "DROP TRIGGER _tidewater_1_i; DROP VIEW _tidewater_appended; ALTER TABLE _tidewater_table DROP COLUMN at; UPDATE _tidewater_table SET top = NULL;
          CREATE TRIGGER \"_tidewater_1_i\" AFTER INSERT ON \"t\" BEGIN INSERT INTO _tidewater_log(tab, at, k1) VALUES (1, julianday('now'), NEW.\"id\"); END;
          UPDATE _tidewater_control SET cookie = (SELECT schema_version FROM pragma_schema_version);",
     );
