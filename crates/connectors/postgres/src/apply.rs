@@ -106,7 +106,10 @@ impl PostgresTarget {
             batch.changes.iter().filter(|change| held_already.is_empty() || !is_held(change)).collect();
         held.extend(held_already.iter().cloned());
         if let Mode::Journal { run } = &batch.mode {
-            written.journaled = self.journal(run, &changes).await?;
+            // Where nothing is in the way of an insert, it replaces nothing; where something is, all of this is done again.
+            let replaces = |change: &&&Change| resolve || !matches!(change.op, Op::Insert(_));
+            let replacing: Vec<&Change> = changes.iter().filter(replaces).copied().collect();
+            written.journaled = self.journal(run, &replacing).await?;
         }
         let groups = groups(&changes, &batch.mode, resolve);
         let mut failed: Vec<(&Change, String)> = Vec::new();
@@ -277,7 +280,10 @@ impl PostgresTarget {
         for (at, changes) in by_table {
             let writer = self.table(at)?.clone();
             let keys: Vec<Key> = changes.iter().map(|change| change.key.clone()).collect();
-            let old = self.reader.fetch(&writer.whole, &keys, usize::MAX).await?;
+            let mut old = Vec::with_capacity(keys.len());
+            while old.len() < keys.len() {
+                old.extend(self.reader.fetch(&writer.whole, &keys[old.len()..], usize::MAX).await?);
+            }
             let mut entries = Vec::new();
             for (change, old) in changes.iter().zip(old) {
                 let Some(old) = old else { continue };

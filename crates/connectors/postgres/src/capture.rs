@@ -55,10 +55,16 @@ pub(crate) async fn begin(
     }
     let published = publish(session, name, mappings).await?;
     let slot = slot(session, name).await?;
-    let resumed = judge(session, slot.as_ref(), resume).await?;
+    let mut resumed = judge(session, slot.as_ref(), resume).await?;
+    if resumed == Resumed::At && published.changed && resume.and_then(Point::read).is_some_and(|at| at.within.is_some())
+    {
+        let why =
+            "its tables were changed in the middle of a large transaction, whose changes are counted otherwise now";
+        resumed = Resumed::Lost(why.to_owned());
+    }
     let mut installed = Vec::new();
     if resumed == Resumed::At {
-        if published {
+        if published.came {
             wait_for_running(session).await?;
         }
         let position = resume.cloned().unwrap_or_default();
@@ -143,8 +149,17 @@ fn check_identity(session: &Session, mapping: &Mapping, details: &Details) -> Re
     }
 }
 
-/// Makes the publication hold these tables. Says whether any came to one that was there.
-async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Result<bool> {
+/// What became of the tables of a publication that was there.
+#[derive(Default)]
+struct Published {
+    /// Some came to it.
+    came: bool,
+    /// Some came to it, or went.
+    changed: bool,
+}
+
+/// Makes the publication hold these tables.
+async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Result<Published> {
     let (quoted, text) = (quoted_name(name), quoted_text(name));
     let tables: Vec<String> = mappings.iter().map(|mapping| quoted_table(&mapping.source.table)).collect();
     let there = session.query(&format!("SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = {text}")).await?;
@@ -154,7 +169,7 @@ async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Res
             tables.join(", ")
         );
         session.query(&sql).await?;
-        return Ok(false);
+        return Ok(Published::default());
     }
     let sql = format!("SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = {text}");
     let rows = session.query(&sql).await?.rows;
@@ -162,10 +177,11 @@ async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Res
         rows.iter().map(|row| Ok(crate::sql::shown(cell(row, 0)?, cell(row, 1)?))).collect::<Result<_>>()?;
     let wanted: Vec<&String> = mappings.iter().map(|mapping| &mapping.source.table).collect();
     let came = wanted.iter().any(|name| !published.contains(name));
-    if came || published.iter().any(|name| !wanted.contains(&name)) {
+    let changed = came || published.iter().any(|name| !wanted.contains(&name));
+    if changed {
         session.query(&format!("ALTER PUBLICATION {quoted} SET TABLE {}", tables.join(", "))).await?;
     }
-    Ok(came)
+    Ok(Published { came, changed })
 }
 
 /// A slot as the server has it.

@@ -17,6 +17,9 @@ use tidewater_core::{Error, Result};
 /// A part ends after the row that passes this many bytes.
 const PART_BYTES_MAX: usize = 16 << 20;
 
+/// So many rows are looked up by one statement.
+const FETCHED_MAX: usize = 1_000;
+
 /// A session, with what is known about the tables.
 pub(crate) struct Reader {
     pub(crate) session: Session,
@@ -208,6 +211,7 @@ impl Reader {
     }
 
     pub(crate) async fn fetch(&mut self, view: &View, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Row>>> {
+        let keys = &keys[..keys.len().min(FETCHED_MAX)];
         let mut found = vec![None; keys.len()];
         let Some(details) = self.details(&view.table).await? else { return Ok(found) };
         if keys.is_empty() {

@@ -21,8 +21,6 @@ use tidewater_core::transport::Budget;
 use tidewater_core::verify::{Chunk, Part, Range};
 use tidewater_core::{Error, Kind, Result, code};
 
-/// So many rows are looked up at a time.
-const FETCHED_MAX: usize = 1_000;
 /// While nothing comes, the position is moved up this often, so that the server's log does not wait for us.
 const MOVE_UP_EVERY: Duration = Duration::from_secs(2);
 
@@ -154,14 +152,15 @@ impl PostgresSource {
             let view = &limit[table].source;
             let mut rest = &places[..];
             while !rest.is_empty() {
-                let keys: Vec<Key> = rest.iter().take(FETCHED_MAX).map(|(_, key)| key.clone()).collect();
+                let keys: Vec<Key> = rest.iter().map(|(_, key)| key.clone()).collect();
                 let rows = self.reader.fetch(view, &keys, usize::MAX).await?;
+                let read = rows.len().max(1);
                 for ((place, _), row) in rest.iter().zip(rows) {
                     if let Some(row) = row {
                         changes[*place].op = Op::Upsert(row);
                     }
                 }
-                rest = &rest[keys.len().min(rest.len())..];
+                rest = &rest[read.min(rest.len())..];
             }
         }
         Ok(Read::Changes(Transaction {

@@ -173,10 +173,11 @@ impl Reading {
                     }
                 }
                 Frame::Alive { end, .. } => {
-                    if end >= self.goal {
-                        self.goal = Lsn(0);
-                    }
+                    // In the middle of a transaction nothing is complete yet.
                     if let Some(piece) = self.gathering.alive(end) {
+                        if end >= self.goal {
+                            self.goal = Lsn(0);
+                        }
                         self.hand_on(piece).await?;
                     }
                 }
