@@ -1,23 +1,18 @@
 //! Two databases that both accept writes: what an application pays, first contact, and bringing both in step.
 
-use super::{Bench, median};
+use super::others::{CrSqlite, PouchDb};
+use super::{Bench, PER_TRANSACTION, median};
 use crate::rows::Shape;
 use crate::table::{Line, Target, Unit};
 use crate::{Result, child, plain, synced};
 use std::path::{Path, PathBuf};
 
-/// What others do on such a machine, in changes a second (see the README: their packages cannot be had everywhere, so
-/// they are not run here each time).
-const CR_SQLITE: f64 = 12_800.0;
-const POUCHDB: f64 = 2_300.0;
+/// Of what others do in the same run.
 const RATIO_MIN_CR_SQLITE: f64 = 4.0;
 const RATIO_MIN_POUCHDB: f64 = 20.0;
 
 /// How many times the CPU of the bare write a captured one may cost.
 const RATIO_MAX: f64 = 2.0;
-
-/// Writes in a transaction of the application.
-const PER_TRANSACTION: u64 = 1000;
 
 pub(super) fn run(bench: &Bench) -> Result<Vec<Line>> {
     let mut lines = first_contact(bench)?;
@@ -77,35 +72,47 @@ fn first_contact(bench: &Bench) -> Result<Vec<Line>> {
     ])
 }
 
-/// 60 inserts, 30 updates and 10 deletes in a hundred on each side, of different rows but for one update in thirty.
+/// 60 inserts, 30 updates and 10 deletes in a hundred on each side, of different rows but for one update in thirty. The
+/// others do the same, in turn with ours.
 fn in_step(bench: &Bench) -> Result<Vec<Line>> {
     let mut rates = Vec::new();
+    let (mut crsqlite, mut pouchdb) = (CrSqlite::brought(), PouchDb::brought());
     for _ in 0..bench.runs {
-        let (one, other) = working_pair(bench, bench.rows)?;
-        for (kind, path) in [("mixed", &one), ("mixed-elsewhere", &other)] {
-            let [rows, changes, size] = [bench.rows, bench.changes, PER_TRANSACTION].map(|n| n.to_string());
-            child::run(&["write", kind, &rows, &changes, &size], &[path])?;
-        }
-        let took = child::run(&["meet"], &[&one, &other])?;
-        plain::check_equal(&one, &other, None)?;
-        if took.handled < bench.changes * 2 * 98 / 100 {
-            return Err(format!("only {} rows went over", took.handled).into());
-        }
-        rates.push(2.0 * bench.changes as f64 / took.seconds);
+        rates.push(meet(bench)?);
+        crsqlite.iter_mut().try_for_each(|crsqlite| crsqlite.run(bench))?;
+        pouchdb.iter_mut().try_for_each(|pouchdb| pouchdb.run(bench))?;
     }
     let ours = median(rates);
-    let line = |against: &str, theirs, least| Line {
+    let line = |against: &str, theirs: Option<f64>, least| Line {
         work: format!("both ways: {} changes 60/30/10 on each side", bench.changes),
-        against: against.to_owned(),
-        theirs: Some(theirs),
+        against: match theirs {
+            Some(_) => against.to_owned(),
+            None => format!("{against}: not measured (run bench/setup.sh)"),
+        },
+        theirs,
         ours,
         unit: Unit::PerSecond,
         target: Target::RatioMin(least),
     };
     Ok(vec![
-        line("cr-sqlite (measured before)", CR_SQLITE, RATIO_MIN_CR_SQLITE),
-        line("PouchDB (measured before)", POUCHDB, RATIO_MIN_POUCHDB),
+        line("cr-sqlite", crsqlite.map(CrSqlite::rate), RATIO_MIN_CR_SQLITE),
+        line("PouchDB, a tenth of each", pouchdb.map(PouchDb::rate), RATIO_MIN_POUCHDB),
     ])
+}
+
+/// What Tidewater does, in changes a second.
+fn meet(bench: &Bench) -> Result<f64> {
+    let (one, other) = working_pair(bench, bench.rows)?;
+    for (kind, path) in [("mixed", &one), ("mixed-elsewhere", &other)] {
+        let [rows, changes, size] = [bench.rows, bench.changes, PER_TRANSACTION].map(|n| n.to_string());
+        child::run(&["write", kind, &rows, &changes, &size], &[path])?;
+    }
+    let took = child::run(&["meet"], &[&one, &other])?;
+    plain::check_equal(&one, &other, None)?;
+    if took.handled < bench.changes * 2 * 98 / 100 {
+        return Err(format!("only {} rows went over", took.handled).into());
+    }
+    Ok(2.0 * bench.changes as f64 / took.seconds)
 }
 
 /// The same writes, bare and to a member.

@@ -1,18 +1,16 @@
 //! Changes from the source's log to durable at the target, against SQLite's own changesets.
 
-use super::{Bench, median};
+use super::others::{python, script};
+use super::{Bench, PER_TRANSACTION, median};
 use crate::rows::Shape;
 use crate::table::{Line, Target, Unit};
 use crate::{Result, child, plain};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Of what a changeset without a position does.
 const RATIO_MIN: f64 = 0.7;
-
-/// Changes in a transaction of the source.
-const PER_TRANSACTION: u64 = 1000;
 
 pub(super) fn run(bench: &Bench) -> Result<Vec<Line>> {
     let python = python();
@@ -77,9 +75,9 @@ fn changeset(bench: &Bench, python: &Path) -> Result<(f64, f64)> {
     plain::clone_file(&base, &target)?;
     Command::new("sync").status()?;
     let sizes = [bench.rows, bench.changes, PER_TRANSACTION].map(|n| n.to_string());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("changeset.py");
     let mut command = Command::new(python);
-    let output = command.arg(script).args([&source, &target]).args(sizes).stderr(Stdio::inherit()).output()?;
+    let output =
+        command.arg(script("changeset.py")).args([&source, &target]).args(sizes).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err("changeset.py failed".into());
     }
@@ -88,11 +86,4 @@ fn changeset(bench: &Bench, python: &Path) -> Result<(f64, f64)> {
     let seconds = |key: &str| answer[key].as_f64().ok_or(format!("changeset.py said {answer}"));
     let apply = seconds("apply_s")?;
     Ok((apply, seconds("write_s")? + seconds("changeset_s")? + apply))
-}
-
-/// The Python that `bench/setup.sh` made, beside the builds.
-fn python() -> Option<PathBuf> {
-    let exe = std::env::current_exe().ok()?;
-    let python = exe.parent()?.parent()?.join("bench-venv/bin/python");
-    python.exists().then_some(python)
 }

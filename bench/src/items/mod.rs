@@ -7,6 +7,7 @@ mod copy;
 mod joins;
 mod latency;
 mod memory;
+mod others;
 mod verify;
 
 use crate::rows::{self, Shape};
@@ -17,6 +18,9 @@ use std::path::PathBuf;
 /// Their names, in the order in which they run.
 pub(crate) const NAMES: [&str; 8] =
     ["capture", "copy", "catch-up", "verify", "memory", "latency", "joins", "both-ways"];
+
+/// Writes in a transaction of the application.
+const PER_TRANSACTION: u64 = 1000;
 
 /// Runs one of them.
 pub(crate) fn run(name: &str, bench: &Bench) -> Result<Vec<Line>> {

@@ -19,6 +19,7 @@ use tidewater_core::link::Existing;
   tidewater sync sqlite:shop.db sqlite:till.db              bring till.db up to shop.db; later runs send only changes
   tidewater sync sqlite:shop.db sqlite:till.db --watch      and keep it so until Ctrl-C
   tidewater sync sqlite:shop.db sqlite:till.db --both-ways  both accept writes
+  tidewater sync postgres://ana@db/shop sqlite:shop.db      between a PostgreSQL database and a file, either way
   tidewater verify sqlite:shop.db sqlite:till.db            prove that both are equal
   tidewater run                                             everything in tidewater.toml
 
@@ -40,7 +41,12 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   tidewater sync sqlite:shop.db sqlite:till.db --tables products,orders
   tidewater sync sqlite:shop.db sqlite:copy.db --once --existing mirror
+  tidewater sync postgres://ana@db.example.org/shop sqlite:shop.db --watch
+  tidewater sync sqlite:shop.db postgres://ana@localhost/shop --existing overwrite
   tidewater sync sqlite:shop.db sqlite:till.db --both-ways --prefer newest:updated_at
+
+A database is written sqlite:PATH or postgres://USER@HOST:PORT/DATABASE. A password comes from PGPASSWORD or
+~/.pgpass; the connection is encrypted and the certificate verified, unless ?sslmode= says otherwise.
 
 First contact is safe: if the target holds rows that would change, nothing is written and the command says which.
 Both ways, rows that both sides changed are settled by the rule and kept: see `tidewater conflicts`.")]
@@ -71,15 +77,16 @@ Both ways, rows that both sides changed are settled by the rule and kept: see `t
     /// Take out everything that Tidewater installed; the rows stay
     #[command(after_help = "Examples:
   tidewater teardown sqlite:shop.db sqlite:till.db    the sync between these two
-  tidewater teardown sqlite:shop.db                   every sync of this database")]
+  tidewater teardown sqlite:shop.db                   every sync of this database
+  tidewater teardown postgres://ana@db/shop           the same; a slot that nobody reads keeps a server's log")]
     Teardown(TeardownArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SyncArgs {
-    /// Where rows come from, as sqlite:PATH
+    /// Where rows come from, as sqlite:PATH or postgres://USER@HOST/DATABASE
     pub(crate) source: String,
-    /// Where rows go, as sqlite:PATH; created if missing
+    /// Where rows go, written the same way; a file is created if missing, and so are tables
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) both: BothWaysArgs,
@@ -98,6 +105,10 @@ pub(crate) struct SyncArgs {
     /// Keep other programs from writing the target's tables
     #[arg(long, conflicts_with = "both_ways")]
     pub(crate) protect: bool,
+    /// Leave the replication slot of a PostgreSQL source in place when the run ends, so that the next one reads only
+    /// what changed; the server keeps its log until then
+    #[arg(long, conflicts_with_all = ["both_ways", "once"])]
+    pub(crate) keep_slot: bool,
     /// Send at most this many rows a second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "both_ways")]
     pub(crate) rows_per_second_max: Option<u64>,

@@ -1,50 +1,183 @@
-//! Endpoints: URLs turned into databases, two of them into the ends of a link, or several into the members of an
-//! exchange.
+//! Endpoints: what a URL names, of whatever kind. `url.rs` reads URLs, `ends.rs` makes two endpoints the ends of a
+//! link, `member.rs` makes SQLite databases the members of an exchange.
+//!
+//! Invariant: a password is in no text that comes from here, neither in names nor in commands nor in errors.
+//! Tests: `url.rs`, `member.rs`, and those of the command.
 
-use async_trait::async_trait;
-use std::path::Path;
-use std::sync::Arc;
+mod ends;
+mod member;
+mod url;
+
+pub(crate) use ends::Pair;
+pub(crate) use member::SqliteMember;
+
 use tidewater_core::apply::Target;
 use tidewater_core::capture::Source;
 use tidewater_core::env::Env;
-use tidewater_core::link::{Ends, Member};
-use tidewater_core::replica::Replica;
+use tidewater_core::link::Status;
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Access, Database, SqliteReplica, SqliteSource, SqliteTarget};
+use tidewater_postgres::{Host, PostgresSource, PostgresTarget, Settings};
+use tidewater_sqlite::{Database, SqliteSource, SqliteTarget};
 
-/// Reads `sqlite:PATH`.
-pub(crate) fn database(url: &str) -> Result<Database> {
-    let refused = |what: String, remedy: &str| {
-        Err(Error::new(Kind::Invalid, code::URL, what).meaning("Nothing was read or written.").remedy(remedy))
-    };
-    let path = match url.split_once(':') {
-        Some(("sqlite", rest)) => rest.strip_prefix("//").unwrap_or(rest),
-        Some((scheme @ ("postgres" | "postgresql" | "mysql" | "mariadb" | "nats" | "kafka" | "http" | "https"), _)) => {
-            let what = format!("{scheme}: endpoints are not built yet");
-            return Err(Error::new(Kind::Invalid, code::NOT_BUILT, what)
-                .meaning("This version carries rows between SQLite databases.")
-                .remedy("Use sqlite:PATH at both ends."));
-        }
-        // What may hold a password is not repeated.
-        Some((scheme, rest)) if rest.contains('@') => {
-            let what = format!("{scheme}:… is not the URL of an endpoint");
-            return refused(what, "Write a SQLite database as sqlite:PATH");
-        }
-        _ => {
-            let guess = format!("Write a SQLite database as sqlite:{url}");
-            return refused(format!("{url} is not the URL of an endpoint"), &guess);
-        }
-    };
-    if path.is_empty() || path == ":memory:" {
-        return refused(
-            format!("{url} names no file"),
-            "Write a SQLite database as sqlite:PATH, for example sqlite:shop.db",
-        );
-    }
-    Ok(Database::new(path))
+/// What a URL names.
+#[derive(Debug, Clone)]
+pub(crate) enum Endpoint {
+    /// A file.
+    Sqlite(Database),
+    /// A database of a server.
+    Postgres(Box<Settings>),
 }
 
-/// A database as a shell takes it.
+/// What an endpoint is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Reading only; nothing is installed.
+    Read,
+    /// Writing to what is there.
+    Write,
+    /// Writing; made where it is missing, if that can be.
+    Create,
+}
+
+impl From<Access> for tidewater_sqlite::Access {
+    fn from(access: Access) -> Self {
+        match access {
+            Access::Read => Self::Read,
+            Access::Write => Self::Write,
+            Access::Create => Self::Create,
+        }
+    }
+}
+
+impl From<Access> for tidewater_postgres::Access {
+    fn from(access: Access) -> Self {
+        match access {
+            Access::Read => Self::Read,
+            // Databases of a server are made by whoever runs it.
+            Access::Write | Access::Create => Self::Write,
+        }
+    }
+}
+
+impl Endpoint {
+    /// Its name for people.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Endpoint::Sqlite(database) => database.shown.clone(),
+            Endpoint::Postgres(settings) => settings.shown(),
+        }
+    }
+
+    /// As a shell takes it; a password, where it needs one, comes from the environment or from a password file.
+    pub(crate) fn typed(&self) -> String {
+        match self {
+            Endpoint::Sqlite(database) => typed(database),
+            Endpoint::Postgres(settings) => quoted(&settings.typed()),
+        }
+    }
+
+    /// Whether both are one database, as far as their names tell.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Endpoint::Sqlite(one), Endpoint::Sqlite(other)) => one.is_same(other),
+            (Endpoint::Postgres(one), Endpoint::Postgres(other)) => {
+                (machine(&one.host), one.port, &one.database) == (machine(&other.host), other.port, &other.database)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it is a file that is not there. A server is only known to be away when it is asked.
+    pub(crate) fn is_missing(&self) -> bool {
+        match self {
+            Endpoint::Sqlite(database) => !database.exists(),
+            Endpoint::Postgres(_) => false,
+        }
+    }
+
+    /// The error for one that is missing.
+    pub(crate) fn missing(&self, meaning: &str) -> Error {
+        Error::new(Kind::Unavailable, code::MISSING, format!("{}: there is no such file", self.shown()))
+            .meaning(meaning)
+            .remedy("Check the path, or make it with `tidewater sync`.")
+    }
+
+    /// What it knows about its syncs.
+    pub(crate) async fn status(&self, env: &Env) -> Result<Status> {
+        match self {
+            Endpoint::Sqlite(database) => tidewater_sqlite::status(database, env),
+            Endpoint::Postgres(settings) => tidewater_postgres::status(settings, env).await,
+        }
+    }
+
+    /// Opens it as a source.
+    pub(crate) async fn source(&self, access: Access, env: &Env) -> Result<Box<dyn Source>> {
+        match self {
+            Endpoint::Sqlite(database) => Ok(Box::new(SqliteSource::open(database, access.into(), env)?)),
+            Endpoint::Postgres(settings) => Ok(Box::new(PostgresSource::open(settings, access.into(), env).await?)),
+        }
+    }
+
+    /// Opens it as a target.
+    pub(crate) async fn target(&self, access: Access, env: &Env) -> Result<Box<dyn Target>> {
+        match self {
+            Endpoint::Sqlite(database) => Ok(Box::new(SqliteTarget::open(database, access.into(), env)?)),
+            Endpoint::Postgres(settings) => Ok(Box::new(PostgresTarget::open(settings, access.into(), env).await?)),
+        }
+    }
+
+    /// Puts back what a run replaced or deleted; how many rows.
+    pub(crate) async fn restore(&self, run: &str, env: &Env) -> Result<u64> {
+        match self {
+            Endpoint::Sqlite(database) => SqliteTarget::open(database, Access::Write.into(), env)?.restore(run).await,
+            Endpoint::Postgres(settings) => {
+                PostgresTarget::open(settings, Access::Write.into(), env).await?.restore(run).await
+            }
+        }
+    }
+
+    /// Forgets what runs replaced or deleted more than so many days ago; how many rows.
+    pub(crate) async fn forget(&self, days: u64, env: &Env) -> Result<u64> {
+        match self {
+            Endpoint::Sqlite(database) => SqliteTarget::open(database, Access::Write.into(), env)?.forget(days).await,
+            Endpoint::Postgres(settings) => {
+                PostgresTarget::open(settings, Access::Write.into(), env).await?.forget(days).await
+            }
+        }
+    }
+
+    /// What a sync from here puts into it, in words for people.
+    pub(crate) fn installs_as_source(&self) -> &'static str {
+        match self {
+            Endpoint::Sqlite(_) => "a change log (_tidewater_…) and 4 to 6 triggers on each table",
+            Endpoint::Postgres(_) => "a publication and a logical replication slot (tidewater_…)",
+        }
+    }
+
+    /// What lets a trigger of the user run for rows that arrive here, in words for people.
+    pub(crate) fn lets_run(&self, trigger: &str, table: &str) -> String {
+        match self {
+            Endpoint::Sqlite(_) => "List it in run_triggers".to_owned(),
+            Endpoint::Postgres(_) => format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};"),
+        }
+    }
+
+    /// What a sync to here keeps in it, in words for people.
+    pub(crate) fn keeps_as_target(&self) -> &'static str {
+        match self {
+            Endpoint::Sqlite(_) => "positions and a journal (_tidewater_…)",
+            Endpoint::Postgres(_) => "positions and a journal (the schema tidewater)",
+        }
+    }
+}
+
+impl From<Database> for Endpoint {
+    fn from(database: Database) -> Self {
+        Endpoint::Sqlite(database)
+    }
+}
+
+/// A SQLite database as a shell takes it.
 pub(crate) fn typed(database: &Database) -> String {
     quoted(&format!("sqlite:{}", database.shown))
 }
@@ -56,155 +189,21 @@ pub(crate) fn quoted(word: &str) -> String {
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
-/// Two SQLite databases.
-pub(crate) struct SqliteEnds {
-    pub(crate) source: Database,
-    pub(crate) source_access: Access,
-    pub(crate) target: Database,
-    pub(crate) target_access: Access,
-    pub(crate) env: Env,
-}
-
-impl SqliteEnds {
-    /// The ends of a link that reads and writes.
-    pub(crate) fn writing(source: Database, target: Database, once: bool, env: &Env) -> Result<Arc<Self>> {
-        refuse_same(&source, &target)?;
-        let source_access = if once { Access::Read } else { Access::Write };
-        Ok(Arc::new(Self { source, source_access, target, target_access: Access::Create, env: env.clone() }))
-    }
-
-    /// The ends of a link that only looks.
-    pub(crate) fn looking(source: Database, target: Database, env: &Env) -> Result<Arc<Self>> {
-        refuse_same(&source, &target)?;
-        let (source_access, target_access) = (Access::Read, Access::Read);
-        Ok(Arc::new(Self { source, source_access, target, target_access, env: env.clone() }))
+/// The machine that a host names, as far as the name tells.
+fn machine(host: &Host) -> String {
+    match host {
+        Host::Name(name) if ["localhost", "127.0.0.1", "::1"].contains(&name.as_str()) => "localhost".to_owned(),
+        Host::Name(name) => name.to_lowercase(),
+        Host::Socket(folder) => folder.to_string_lossy().into_owned(),
     }
 }
 
-/// A file that is not there.
-pub(crate) fn missing(database: &Database, meaning: &str) -> Error {
-    Error::new(Kind::Unavailable, code::MISSING, format!("{}: there is no such file", database.shown))
-        .meaning(meaning)
-        .remedy("Check the path, or make it with `tidewater sync`.")
-}
-
-fn refuse_same(source: &Database, target: &Database) -> Result<()> {
+fn refuse_same(source: &Endpoint, target: &Endpoint) -> Result<()> {
     if !source.is_same(target) {
         return Ok(());
     }
-    Err(Error::new(Kind::Invalid, code::SAME, format!("{} and {} are the same database", source.shown, target.shown))
+    let what = format!("{} and {} are the same database", source.shown(), target.shown());
+    Err(Error::new(Kind::Invalid, code::SAME, what)
         .meaning("A database cannot be kept in step with itself. Nothing was changed.")
-        .remedy("Name two different files."))
-}
-
-#[async_trait]
-impl Ends for SqliteEnds {
-    async fn source(&self) -> Result<Box<dyn Source>> {
-        Ok(Box::new(SqliteSource::open(&self.source, self.source_access, &self.env)?))
-    }
-
-    async fn target(&self) -> Result<Box<dyn Target>> {
-        Ok(Box::new(SqliteTarget::open(&self.target, self.target_access, &self.env)?))
-    }
-
-    fn source_name(&self) -> String {
-        self.source.shown.clone()
-    }
-
-    fn target_name(&self) -> String {
-        self.target.shown.clone()
-    }
-
-    fn source_url(&self) -> String {
-        typed(&self.source)
-    }
-
-    fn target_url(&self) -> String {
-        typed(&self.target)
-    }
-}
-
-/// A SQLite database that takes part in a sync both ways.
-#[derive(Debug, Clone)]
-pub(crate) struct SqliteMember {
-    /// The name that rules know it by.
-    pub(crate) endpoint: String,
-    pub(crate) database: Database,
-}
-
-impl SqliteMember {
-    /// Two databases without a configuration: known by the ends of their paths, as short as tells them apart. So a
-    /// name is the same whichever is typed first, and however the path is written.
-    pub(crate) fn pair(one: Database, other: Database) -> [Self; 2] {
-        let paths = [one.canonical(), other.canonical()];
-        let end = |path: &Path, parts: usize| {
-            let all: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-            all[all.len().saturating_sub(parts)..].join("/")
-        };
-        let longest = paths.iter().map(|path| path.components().count()).max().unwrap_or(1);
-        let parts = (1..longest).find(|parts| end(&paths[0], *parts) != end(&paths[1], *parts)).unwrap_or(longest);
-        let endpoints = [end(&paths[0], parts), end(&paths[1], parts)];
-        let [first, second] = endpoints;
-        [Self { endpoint: first, database: one }, Self { endpoint: second, database: other }]
-    }
-
-    /// These as the members of an exchange, which only looks at them or writes them.
-    pub(crate) fn all(members: &[Self], looking: bool, env: &Env) -> Result<Vec<Arc<dyn Member>>> {
-        for (at, member) in members.iter().enumerate() {
-            members[..at].iter().try_for_each(|other| refuse_same(&other.database, &member.database))?;
-        }
-        let one = |member: &Self| {
-            let (member, env) = (member.clone(), env.clone());
-            Arc::new(SqliteParticipant { member, looking, env }) as Arc<dyn Member>
-        };
-        Ok(members.iter().map(one).collect())
-    }
-}
-
-/// A member at work.
-struct SqliteParticipant {
-    member: SqliteMember,
-    looking: bool,
-    env: Env,
-}
-
-#[async_trait]
-impl Member for SqliteParticipant {
-    async fn open(&self, create: bool) -> Result<Box<dyn Replica>> {
-        let access = match (self.looking, create) {
-            (true, _) => Access::Read,
-            (false, true) => Access::Create,
-            (false, false) => Access::Write,
-        };
-        Ok(Box::new(SqliteReplica::open(&self.member.database, access, &self.env)?))
-    }
-
-    fn exists(&self) -> bool {
-        self.member.database.exists()
-    }
-
-    fn endpoint(&self) -> String {
-        self.member.endpoint.clone()
-    }
-
-    fn shown(&self) -> String {
-        self.member.database.shown.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_a_pair_are_as_short_as_tells_them_apart() {
-        for (one, other, wanted) in [
-            ("/srv/shop.db", "/srv/till.db", ["shop.db", "till.db"]),
-            ("/srv/a/shop.db", "/srv/b/shop.db", ["a/shop.db", "b/shop.db"]),
-            ("/shop.db", "/srv/shop.db", ["//shop.db", "srv/shop.db"]),
-        ] {
-            let pair = SqliteMember::pair(Database::new(one), Database::new(other));
-            assert_eq!(pair.map(|member| member.endpoint), wanted, "{one} {other}");
-        }
-    }
+        .remedy("Name two different databases."))
 }

@@ -101,6 +101,20 @@ pub mod code {
     pub const POSITION_LOST: Code = Code(60);
     /// Stored bytes are not what we wrote.
     pub const DECODE: Code = Code(70);
+    /// The server cannot be reached, or the connection broke.
+    pub const UNREACHABLE: Code = Code(80);
+    /// The server lets nobody in with these credentials.
+    pub const SIGN_IN: Code = Code(81);
+    /// The connection cannot be protected as asked.
+    pub const TLS: Code = Code(82);
+    /// The user lacks a right at the server.
+    pub const PRIVILEGE: Code = Code(83);
+    /// The server has reached a limit of its own.
+    pub const LIMIT: Code = Code(84);
+    /// The server is not set up for what is asked, or too old.
+    pub const SERVER_SETTING: Code = Code(85);
+    /// The log does not say which row was changed.
+    pub const REPLICA_IDENTITY: Code = Code(86);
     /// A bug in Tidewater.
     pub const INTERNAL: Code = Code(99);
 }

@@ -77,7 +77,7 @@ impl ListArgs {
 /// A database with a journal.
 #[derive(Debug, clap::Args)]
 pub(crate) struct JournalArgs {
-    /// The database, as sqlite:PATH
+    /// The database, as sqlite:PATH; for restore --run and forget also as postgres://USER@HOST/DATABASE
     pub(crate) url: String,
     /// Print facts as JSON
     #[arg(long)]

@@ -4,7 +4,7 @@ use super::direction::refuse_exchange;
 use super::wanted::{WantedExchange, ad_hoc_exchange};
 use super::{ATTENTION, DONE, UNAVAILABLE, stop_signal};
 use crate::args::SyncArgs;
-use crate::endpoint::{SqliteMember, database, missing};
+use crate::endpoint::{Endpoint, SqliteMember};
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
 use tidewater_core::Result;
@@ -15,13 +15,13 @@ use tokio::sync::watch;
 /// Runs it.
 pub(super) async fn sync(args: SyncArgs) -> Result<u8> {
     let run = if args.watch { Run::Watch } else { Run::UntilInStep };
-    let (source, target) = (database(&args.source)?, database(&args.target)?);
+    let (source, target) = (Endpoint::parse(&args.source)?, Endpoint::parse(&args.target)?);
     // What was never there is a mistake in the command, not something that passes.
-    if !source.exists() && !target.exists() {
+    if source.is_missing() && target.is_missing() {
         let meaning = "Nor is there the other one. A side that is missing is made from the other. Nothing was changed.";
-        return Err(missing(&source, meaning));
+        return Err(source.missing(meaning));
     }
-    let mut wanted = ad_hoc_exchange(source, target, &args.tables, &args.both, run);
+    let mut wanted = ad_hoc_exchange(source.for_both_ways()?, target.for_both_ways()?, &args.tables, &args.both, run);
     wanted.settings.journal_keep_days = args.journal_keep_days;
     let progress = Arc::new(Progress::new(args.watch, args.json));
     let observer = Named::new(wanted.shown(), progress.clone());

@@ -14,13 +14,14 @@ pub(super) use list::{Listed, lines as list_lines, short_ids};
 
 use super::DONE;
 use crate::args::{ConflictsArgs, ConflictsCommand};
-use crate::endpoint::{database, typed};
+use crate::endpoint::{Endpoint, typed};
 use crate::output;
 use tidewater_core::env::Env;
+use tidewater_core::link::Status;
 use tidewater_core::merge;
 use tidewater_core::replica::{Entry, Selection, Side};
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Access, Database, SqliteReplica, Status};
+use tidewater_sqlite::{Access, Database, SqliteReplica, status};
 
 /// As many candidates are listed where an ID is not clear.
 const CANDIDATES: usize = 10;
@@ -56,8 +57,8 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens it. Says so when the file is missing.
     pub(super) fn open(url: &str, access: Access) -> Result<Self> {
-        let (database, env) = (database(url)?, Env::real());
-        let status = Status::of(&database, &env)?;
+        let (database, env) = (Endpoint::parse(url)?.with_conflicts()?, Env::real());
+        let status = status(&database, &env)?;
         let replica = match &status.replica {
             Some(_) => Some(SqliteReplica::open(&database, access, &env)?),
             None => None,

@@ -5,7 +5,7 @@ use super::conflicts::{Journal, Listed, list_lines, short_ids};
 use super::wanted::{ad_hoc_exchange, ad_hoc_scope};
 use super::{ATTENTION, stop_signal};
 use crate::args::BothWaysArgs;
-use crate::endpoint::{SqliteEnds, SqliteMember, database};
+use crate::endpoint::{Pair, SqliteMember};
 use crate::output::{self, FAINT, GOOD, STRONG, styled};
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
@@ -173,7 +173,7 @@ fn databases() -> Result<(Database, Database)> {
         return Err(Error::new(Kind::Denied, code::READ_ONLY, format!("the folder {FOLDER} cannot be made here"))
             .remedy("Run the demo in a folder that you may write to."));
     }
-    Ok((database(&format!("sqlite:{SHOP}"))?, database(&format!("sqlite:{TILL}"))?))
+    Ok((Database::new(SHOP), Database::new(TILL)))
 }
 
 async fn sync() -> Result<ExchangeReport> {
@@ -186,7 +186,7 @@ async fn sync() -> Result<ExchangeReport> {
 async fn verify() -> Result<bool> {
     let ((shop, till), env) = (databases()?, Env::real());
     let settings = Settings { scope: ad_hoc_scope(&[]), ..Settings::default() };
-    let ends = SqliteEnds::looking(shop, till, &env)?;
+    let ends = Pair::looking(shop.into(), till.into(), &env)?;
     let (verdicts, _) = Link::new(ends, settings, env, Arc::new(Unwatched), stop_signal()).verify(false).await?;
     Ok(verdicts.iter().all(Verdict::equal))
 }

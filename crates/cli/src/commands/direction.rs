@@ -3,14 +3,19 @@
 //! Looks only; what cannot be read now will be told by whoever opens it. Tables apart may go different ways.
 
 use super::wanted::{WantedExchange, WantedLink};
-use crate::endpoint::typed;
+use crate::endpoint::Endpoint;
 use tidewater_core::env::Env;
+use tidewater_core::link::{ReplicaStatus, Status};
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Database, ReplicaStatus, Status};
+use tidewater_sqlite::Database;
 
 /// Refuses a link over tables that both its ends share as replicas.
 pub(super) fn refuse_link(wanted: &WantedLink) -> Result<()> {
-    let [source, target] = [&wanted.source, &wanted.target].map(|database| status(database).replica);
+    // Only among SQLite databases does anything go both ways.
+    let (Endpoint::Sqlite(source), Endpoint::Sqlite(target)) = (&wanted.source, &wanted.target) else {
+        return Ok(());
+    };
+    let [source, target] = [source, target].map(|database| status(database).replica);
     let (Some(source), Some(target)) = (source, target) else { return Ok(()) };
     let knows = |one: &ReplicaStatus, other: &ReplicaStatus| one.peers.iter().any(|p| p.endpoint == other.endpoint);
     let both = |table: &str| source.tables.iter().any(|(name, _)| name.eq_ignore_ascii_case(table));
@@ -30,7 +35,8 @@ pub(super) fn refuse_exchange(wanted: &WantedExchange) -> Result<()> {
             let from = |(_, status): &&(&Database, Status)| status.identity.as_ref() == Some(&link.source_identity);
             let Some((source, _)) = members.iter().find(from) else { continue };
             if let Some(table) = link.tables.iter().find(|table| wanted.settings.scope.sees(&table.name)) {
-                return Err(refusal(source, target, &table.name, "one way", "Leave --both-ways out"));
+                let ends = [source, target].map(|database| Endpoint::from((*database).clone()));
+                return Err(refusal(&ends[0], &ends[1], &table.name, "one way", "Leave --both-ways out"));
             }
         }
     }
@@ -38,18 +44,22 @@ pub(super) fn refuse_exchange(wanted: &WantedExchange) -> Result<()> {
 }
 
 fn status(database: &Database) -> Status {
-    if database.exists() { Status::of(database, &Env::real()).unwrap_or_default() } else { Status::default() }
+    if database.exists() {
+        tidewater_sqlite::status(database, &Env::real()).unwrap_or_default()
+    } else {
+        Status::default()
+    }
 }
 
-fn refusal(source: &Database, target: &Database, table: &str, way: &str, stay: &str) -> Error {
-    let what = format!("{} and {} are in step {way}: {table}, for one", source.shown, target.shown);
+fn refusal(source: &Endpoint, target: &Endpoint, table: &str, way: &str, stay: &str) -> Error {
+    let what = format!("{} and {} are in step {way}: {table}, for one", source.shown(), target.shown());
     Error::new(Kind::Conflict, code::DIRECTION, what)
         .meaning(
             "One way, the source replaces what was written at the target; both ways, nothing is. Nothing was changed.",
         )
         .remedy(format!(
             "{stay} to go on as before. To change it, end the old sync first: tidewater teardown {} {}",
-            typed(source),
-            typed(target)
+            source.typed(),
+            target.typed()
         ))
 }

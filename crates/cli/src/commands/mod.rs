@@ -32,7 +32,7 @@ pub(crate) async fn carry_out(args: Args) -> Result<u8> {
         Command::Sync(args) => sync::sync(args).await,
         Command::Plan(args) => plan::plan(args).await,
         Command::Run(args) => run::run(args).await,
-        Command::Status(args) => status::status(&args),
+        Command::Status(args) => status::status(&args).await,
         Command::Verify(args) => verify::verify(args).await,
         Command::Conflicts(args) => conflicts::conflicts(args).await,
         Command::Teardown(args) => teardown::teardown(args).await,

@@ -5,7 +5,7 @@ mod exchange;
 use super::wanted::{Wanted, WantedLink, wanted};
 use super::{ATTENTION, DONE, Worst, stop_signal};
 use crate::args::PlanArgs;
-use crate::endpoint::SqliteEnds;
+use crate::endpoint::Pair;
 use crate::output::{self, FAINT, LOOK, Progress, STRONG, number, styled};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) async fn plan(args: PlanArgs) -> Result<u8> {
 async fn plan_one(wanted: &WantedLink, json: bool, stop: &watch::Receiver<bool>) -> Result<u8> {
     let env = Env::real();
     let progress = Arc::new(Progress::new(false, json));
-    let ends = SqliteEnds::looking(wanted.source.clone(), wanted.target.clone(), &env)?;
+    let ends = Pair::looking(wanted.source.clone(), wanted.target.clone(), &env)?;
     let mut link = Link::new(ends, wanted.settings.clone(), env, progress.clone(), stop.clone());
     let plan = link.plan().await;
     progress.clear();
@@ -76,15 +76,13 @@ fn lines(wanted: &WantedLink, plan: &Plan) -> Vec<String> {
             lines.push(styled(LOOK, &format!("{} does not fit: {why}", table.source)));
         }
     }
-    lines.push(format!(
-        "Would install in {}: a change log (_tidewater_…) and 4 to 6 triggers on each table.",
-        wanted.source.shown
-    ));
-    lines.push(format!("Would keep in {}: positions and a journal (_tidewater_…).", wanted.target.shown));
+    lines.push(format!("Would install in {}: {}.", wanted.source.shown(), wanted.source.installs_as_source()));
+    lines.push(format!("Would keep in {}: {}.", wanted.target.shown(), wanted.target.keeps_as_target()));
     for (trigger, table) in &plan.target_triggers {
         lines.push(format!(
             "Trigger {trigger} on {table} at the target does not run for rows that Tidewater writes: its effects \
-             arrive from the source. List it in run_triggers to run it."
+             arrive from the source. {} to run it.",
+            wanted.target.lets_run(trigger, table)
         ));
     }
     lines.extend(plan.notes.iter().map(|note| styled(LOOK, note)));
@@ -113,7 +111,7 @@ fn facts(wanted: &WantedLink, plan: &Plan) -> Value {
         list.iter().map(|(x, y)| json!({ a: x, b: y })).collect()
     };
     json!({
-        "sync": wanted.name, "source": wanted.source.shown, "target": wanted.target.shown, "tables": tables,
+        "sync": wanted.name, "source": wanted.source.shown(), "target": wanted.target.shown(), "tables": tables,
         "skipped": pairs(&plan.skipped, "table", "reason"),
         "target_triggers": pairs(&plan.target_triggers, "trigger", "table"), "notes": plan.notes,
     })

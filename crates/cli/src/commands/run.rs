@@ -5,7 +5,7 @@ use super::direction::refuse_link;
 use super::wanted::{Wanted, WantedExchange, WantedLink, configuration, from_configuration};
 use super::{ATTENTION, DONE, stop_signal};
 use crate::args::RunArgs;
-use crate::endpoint::SqliteEnds;
+use crate::endpoint::Pair;
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
 use tidewater_core::env::Env;
@@ -37,7 +37,7 @@ async fn carry_out(wanted: Wanted, progress: Arc<Progress>, stop: watch::Receive
     match wanted {
         Wanted::Link(wanted) => {
             let env = Env::real();
-            let ends = SqliteEnds::writing(wanted.source.clone(), wanted.target.clone(), false, &env);
+            let ends = Pair::writing(wanted.source.clone(), wanted.target.clone(), false, &env);
             let result = match ends.and_then(|ends| refuse_link(&wanted).map(|()| ends)) {
                 Ok(ends) => Link::new(ends, wanted.settings.clone(), env, observer, stop).run().await,
                 Err(error) => Err(error),
@@ -55,11 +55,11 @@ async fn carry_out(wanted: Wanted, progress: Arc<Progress>, stop: watch::Receive
 
 /// One link's end.
 fn tell(wanted: &WantedLink, result: Result<Report>, json: bool) -> u8 {
-    let (source, target) = (&wanted.source.shown, &wanted.target.shown);
+    let (source, target) = (wanted.source.shown(), wanted.target.shown());
     match result {
         Ok(report) => {
             if json {
-                let mut facts = output::report_json(source, target, &report);
+                let mut facts = output::report_json(&source, &target, &report);
                 facts["sync"] = wanted.name.clone().into();
                 output::line(&facts.to_string());
             } else {

@@ -1,64 +1,68 @@
 //! `tidewater status`: what each database knows about its syncs. Works beside a running engine.
 
 use super::wanted::configuration;
-use super::{ATTENTION, DONE};
+use super::{ATTENTION, DONE, Worst};
 use crate::args::StatusArgs;
-use crate::endpoint::{database, typed};
-use crate::output::{self, FAINT, GOOD, LOOK, STRONG, count, number, styled};
+use crate::endpoint::Endpoint;
+use crate::output::{self, FAINT, GOOD, LOOK, STRONG, bytes, count, number, styled};
 use serde_json::{Value, json};
 use tidewater_core::Result;
 use tidewater_core::env::Env;
-use tidewater_sqlite::{Database, LinkStatus, ReplicaStatus, Status};
+use tidewater_core::link::{Behind, FollowerStatus, LinkStatus, ReplicaStatus, Status};
 
-/// Shows every database.
-pub(crate) fn status(args: &StatusArgs) -> Result<u8> {
-    let databases: Vec<Database> = if args.urls.is_empty() {
+/// Shows every database. One that cannot be asked keeps none of the others from being shown.
+pub(crate) async fn status(args: &StatusArgs) -> Result<u8> {
+    let endpoints: Vec<Endpoint> = if args.urls.is_empty() {
         let config = configuration(args.config.clone())?;
-        config.endpoints.values().map(|e| database(&e.url)).collect::<Result<_>>()?
+        config.endpoints.values().map(|e| Endpoint::parse(&e.url)).collect::<Result<_>>()?
     } else {
-        args.urls.iter().map(|url| database(url)).collect::<Result<_>>()?
+        args.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_>>()?
     };
-    let env = Env::real();
-    let mut attention = false;
-    for database in &databases {
+    let (alone, mut worst) = (endpoints.len() == 1, Worst::default());
+    for endpoint in &endpoints {
+        let shown = endpoint.shown();
         // A target of the file that no run has created yet is not a failure.
-        if !database.exists() && args.urls.is_empty() {
+        if endpoint.is_missing() && args.urls.is_empty() {
             match args.json {
-                true => output::line(&json!({ "database": database.shown, "missing": true }).to_string()),
-                false => output::line(&format!("{}: not there yet", database.shown)),
+                true => output::line(&json!({ "database": shown, "missing": true }).to_string()),
+                false => output::line(&format!("{shown}: not there yet")),
             }
             continue;
         }
-        let status = Status::of(database, &env)?;
-        attention |= needs_attention(&status);
-        if args.json {
-            output::line(&facts(database, &status).to_string());
-        } else {
-            lines(database, &status).iter().for_each(|line| output::line(line));
-        }
+        worst.note(&shown, "its status", show(endpoint, args.json).await, alone, args.json)?;
     }
-    Ok(if attention { ATTENTION } else { DONE })
+    Ok(worst.code)
+}
+
+async fn show(endpoint: &Endpoint, json: bool) -> Result<u8> {
+    let status = endpoint.status(&Env::real()).await?;
+    if json {
+        output::line(&facts(endpoint, &status).to_string());
+    } else {
+        lines(endpoint, &status).iter().for_each(|line| output::line(line));
+    }
+    Ok(if needs_attention(&status) { ATTENTION } else { DONE })
 }
 
 fn needs_attention(status: &Status) -> bool {
     let troubled = |l: &LinkStatus| !l.held.is_empty() || l.tables.iter().any(|t| t.phase == "halted");
     status.links.iter().any(troubled)
-        || status.followers.iter().any(|f| f.pending.is_none())
+        || status.followers.iter().any(|f| f.behind == Behind::TooFar)
         || status.replica.as_ref().is_some_and(|replica| replica.conflicts_open + replica.parked > 0)
 }
 
-fn lines(database: &Database, status: &Status) -> Vec<String> {
-    let mut lines = vec![styled(STRONG, &database.shown)];
+fn lines(endpoint: &Endpoint, status: &Status) -> Vec<String> {
+    let mut lines = vec![styled(STRONG, &endpoint.shown())];
     if status.followers.is_empty() && status.links.is_empty() && status.replica.is_none() {
         lines.push(styled(FAINT, "  no links"));
     }
     for follower in &status.followers {
-        let pending = match follower.pending {
-            Some(0) => styled(GOOD, "has everything logged so far"),
-            Some(n) => format!("{} behind", count(n, "change", "changes")),
-            None => styled(LOOK, "so far behind that the next run compares all tables"),
+        let target = match follower.target.as_str() {
+            "" => format!("link {}", follower.link),
+            target => target.to_owned(),
         };
-        lines.push(format!("  → {}  {pending}  (last seen {} UTC)", follower.target, follower.seen_at));
+        let seen = follower.seen_at.as_ref().map(|at| format!("  (last seen {at} UTC)")).unwrap_or_default();
+        lines.push(format!("  → {target}  {}{seen}", behind(follower.behind)));
     }
     for link in &status.links {
         let position = link.position.as_deref().unwrap_or("not begun");
@@ -78,7 +82,7 @@ fn lines(database: &Database, status: &Status) -> Vec<String> {
             lines.push(styled(LOOK, &format!("  E0050 {} key {} is held: {}", held.table, held.key, held.reason)));
         }
     }
-    lines.extend(status.replica.iter().flat_map(|replica| replica_lines(database, replica)));
+    lines.extend(status.replica.iter().flat_map(|replica| replica_lines(endpoint, replica)));
     for (run, rows) in &status.journal {
         let rows = count(*rows, "row", "rows");
         lines.push(format!("  journal: run {run} replaced or deleted {rows}; undo with `tidewater conflicts restore`"));
@@ -86,8 +90,19 @@ fn lines(database: &Database, status: &Status) -> Vec<String> {
     lines
 }
 
+/// How far a link is behind.
+fn behind(behind: Behind) -> String {
+    match behind {
+        Behind::Changes(0) => styled(GOOD, "has everything logged so far"),
+        Behind::Changes(n) => format!("{} behind", count(n, "change", "changes")),
+        Behind::Bytes(n) => format!("{} of the server's log behind", bytes(n)),
+        Behind::Resting => "nothing is kept for it between runs: the next one compares all tables".to_owned(),
+        Behind::TooFar => styled(LOOK, "so far behind that the next run compares all tables"),
+    }
+}
+
 /// What it does both ways.
-fn replica_lines(database: &Database, replica: &ReplicaStatus) -> Vec<String> {
+fn replica_lines(endpoint: &Endpoint, replica: &ReplicaStatus) -> Vec<String> {
     let pending = match replica.pending {
         0 => styled(GOOD, "every write has its version"),
         n => format!("{} since the last run", count(n, "write", "writes")),
@@ -111,7 +126,7 @@ fn replica_lines(database: &Database, replica: &ReplicaStatus) -> Vec<String> {
             n => styled(LOOK, &format!(", {} open", number(n))),
         };
         let conflicts = count(replica.conflicts, "conflict", "conflicts");
-        lines.push(format!("  journal: {conflicts}{open}; see: tidewater conflicts list {}", typed(database)));
+        lines.push(format!("  journal: {conflicts}{open}; see: tidewater conflicts list {}", endpoint.typed()));
     }
     if replica.parked > 0 {
         let rows = count(replica.parked, "row stands aside", "rows stand aside");
@@ -134,12 +149,21 @@ fn replica_facts(replica: &ReplicaStatus) -> Value {
     })
 }
 
-fn facts(database: &Database, status: &Status) -> Value {
-    let followers: Vec<Value> = status
-        .followers
-        .iter()
-        .map(|f| json!({ "link": f.link, "target": f.target, "pending": f.pending, "seen_at": f.seen_at }))
-        .collect();
+fn follower_facts(follower: &FollowerStatus) -> Value {
+    let (changes, bytes) = match follower.behind {
+        Behind::Changes(n) => (Some(n), None),
+        Behind::Bytes(n) => (None, Some(n)),
+        Behind::Resting | Behind::TooFar => (None, None),
+    };
+    json!({
+        "link": follower.link, "target": follower.target, "pending": changes, "log_bytes": bytes,
+        "resting": follower.behind == Behind::Resting,
+        "too_far_behind": follower.behind == Behind::TooFar, "seen_at": follower.seen_at,
+    })
+}
+
+fn facts(endpoint: &Endpoint, status: &Status) -> Value {
+    let followers: Vec<Value> = status.followers.iter().map(follower_facts).collect();
     let links: Vec<Value> = status
         .links
         .iter()
@@ -159,7 +183,7 @@ fn facts(database: &Database, status: &Status) -> Value {
         .collect();
     let journal: Vec<Value> = status.journal.iter().map(|(run, rows)| json!({ "run": run, "rows": rows })).collect();
     json!({
-        "database": database.shown, "identity": status.identity, "followers": followers, "links": links,
+        "database": endpoint.shown(), "identity": status.identity, "followers": followers, "links": links,
         "journal": journal, "replica": status.replica.as_ref().map(replica_facts), "needs_attention": needs_attention(status),
     })
 }

@@ -4,7 +4,7 @@ use super::direction::refuse_link;
 use super::wanted::{WantedLink, ad_hoc_scope};
 use super::{ATTENTION, DONE, stop_signal};
 use crate::args::SyncArgs;
-use crate::endpoint::{SqliteEnds, database};
+use crate::endpoint::{Endpoint, Pair};
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
 use tidewater_core::Result;
@@ -18,21 +18,22 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         (_, true) => Run::Once,
         _ => Run::UntilInStep,
     };
-    let (source, target) = (database(&args.source)?, database(&args.target)?);
-    let (source_name, target_name) = (source.shown.clone(), target.shown.clone());
+    let (source, target) = (Endpoint::parse(&args.source)?, Endpoint::parse(&args.target)?);
+    let (source_name, target_name) = (source.shown(), target.shown());
     let env = Env::real();
-    let ends = SqliteEnds::writing(source, target, args.once, &env)?;
+    let ends = Pair::writing(source, target, args.once, &env)?;
     let settings = Settings {
         scope: ad_hoc_scope(&args.tables),
         existing: args.existing.into(),
         protect: args.protect,
         rows_per_second_max: args.rows_per_second_max,
         journal_keep_days: args.journal_keep_days,
+        keeps_log: args.keep_slot,
         run,
         ..Settings::default()
     };
-    let wanted =
-        WantedLink { name: "sync".to_owned(), source: ends.source.clone(), target: ends.target.clone(), settings };
+    let (source, target) = (ends.source.clone(), ends.target.clone());
+    let wanted = WantedLink { name: "sync".to_owned(), source, target, settings }.checked()?;
     if !args.once {
         refuse_link(&wanted)?;
     }

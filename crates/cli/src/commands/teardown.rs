@@ -3,39 +3,40 @@
 use super::DONE;
 use super::wanted::{Wanted, configuration, from_configuration};
 use crate::args::TeardownArgs;
-use crate::endpoint::{database, typed};
+use crate::endpoint::{Access, Endpoint, typed};
 use crate::output;
 use serde_json::json;
-use tidewater_core::apply::Target;
-use tidewater_core::capture::Source;
 use tidewater_core::env::Env;
-use tidewater_core::link::Run;
+use tidewater_core::link::{ReplicaStatus, Run};
 use tidewater_core::replica::Replica;
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Access, Database, ReplicaStatus, SqliteReplica, SqliteSource, SqliteTarget, Status};
+use tidewater_sqlite::{Database, SqliteReplica};
 
 /// Takes out the syncs named.
 pub(crate) async fn teardown(args: TeardownArgs) -> Result<u8> {
     // Each a sync's databases; one alone means all of its syncs.
-    let groups: Vec<Vec<Database>> = match &args.urls[..] {
+    let groups: Vec<Vec<Endpoint>> = match &args.urls[..] {
         [] => {
             let all = from_configuration(&configuration(args.config)?, &[], Run::UntilInStep)?;
-            all.into_iter().map(databases).collect()
+            all.into_iter().map(endpoints).collect()
         }
-        urls => vec![urls.iter().map(|url| database(url)).collect::<Result<_>>()?],
+        urls => vec![urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_>>()?],
     };
     let env = Env::real();
     let several = groups.len() > 1;
     let mut code = DONE;
     for group in groups {
         // They know each other by identities, which go with the last link: so all are read first.
-        let peers: Vec<Peer> = group.iter().map(|database| Peer::of(database, &env)).collect();
-        for (at, database) in group.iter().enumerate() {
+        let mut peers: Vec<Peer> = Vec::new();
+        for endpoint in &group {
+            peers.push(Peer::of(endpoint, &env).await);
+        }
+        for (at, endpoint) in group.iter().enumerate() {
             let others: Vec<&Peer> = peers.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, peer)| peer).collect();
-            match take_out(database, &others, &env).await {
-                Ok(gone) => tell(database, &gone, args.json),
+            match take_out(endpoint, &others, &env).await {
+                Ok(gone) => tell(&endpoint.shown(), &gone, args.json),
                 Err(error) if several || group.len() > 2 => {
-                    output::failure_of(&database.shown, "nothing taken out", &error, args.json);
+                    output::failure_of(&endpoint.shown(), "nothing taken out", &error, args.json);
                     code = code.max(crate::exit_code(&error));
                 }
                 Err(error) => return Err(error),
@@ -45,10 +46,10 @@ pub(crate) async fn teardown(args: TeardownArgs) -> Result<u8> {
     Ok(code)
 }
 
-fn databases(wanted: Wanted) -> Vec<Database> {
+fn endpoints(wanted: Wanted) -> Vec<Endpoint> {
     match wanted {
         Wanted::Link(link) => vec![link.source, link.target],
-        Wanted::Exchange(exchange) => exchange.members.into_iter().map(|member| member.database).collect(),
+        Wanted::Exchange(exchange) => exchange.members.into_iter().map(|member| member.database.into()).collect(),
     }
 }
 
@@ -57,17 +58,28 @@ struct Peer {
     shown: String,
     identity: Option<String>,
     path: String,
+    /// The links that it knows.
+    links: Vec<String>,
     /// Its name in rules, where it is a replica.
     endpoint: Option<String>,
 }
 
 impl Peer {
-    fn of(database: &Database, env: &Env) -> Self {
-        let status = Some(database).filter(|d| d.exists()).and_then(|d| Status::of(d, env).ok()).unwrap_or_default();
+    async fn of(endpoint: &Endpoint, env: &Env) -> Self {
+        let status = endpoint.status(env).await.unwrap_or_default();
         Self {
-            shown: database.shown.clone(),
+            shown: endpoint.shown(),
             identity: status.identity,
-            path: database.canonical().to_string_lossy().into_owned(),
+            links: status
+                .links
+                .into_iter()
+                .map(|link| link.link)
+                .chain(status.followers.into_iter().map(|f| f.link))
+                .collect(),
+            path: match endpoint {
+                Endpoint::Sqlite(database) => database.canonical().to_string_lossy().into_owned(),
+                Endpoint::Postgres(_) => endpoint.shown(),
+            },
             endpoint: status.replica.map(|replica| replica.endpoint),
         }
     }
@@ -81,53 +93,57 @@ impl Peer {
     }
 }
 
-fn tell(database: &Database, gone: &[String], json: bool) {
+fn tell(shown: &str, gone: &[String], json: bool) {
     if json {
-        output::line(&json!({ "database": database.shown, "removed": gone }).to_string());
+        output::line(&json!({ "database": shown, "removed": gone }).to_string());
     } else if gone.is_empty() {
-        output::line(&format!("{}: nothing of Tidewater's was there", database.shown));
+        output::line(&format!("{shown}: nothing of Tidewater's was there"));
     } else {
-        output::line(&format!("{}: took out {}", database.shown, gone.join(", ")));
+        output::line(&format!("{shown}: took out {}", gone.join(", ")));
     }
 }
 
 /// Takes out of one database what it shares with others, or everything where none are named.
-async fn take_out(database: &Database, others: &[&Peer], env: &Env) -> Result<Vec<String>> {
-    let status = Status::of(database, env)?;
-    let named = |identity: &str, name: &str| {
+async fn take_out(endpoint: &Endpoint, others: &[&Peer], env: &Env) -> Result<Vec<String>> {
+    let status = endpoint.status(env).await?;
+    let named = |link: &str, identity: &str, name: &str| {
         others.is_empty()
             || others.iter().any(|peer| match &peer.identity {
-                Some(peer) => *peer == identity,
+                Some(known) => known == identity || peer.links.iter().any(|known| known == link),
                 // A peer that is gone has no identity to compare: then its name decides.
                 None => peer.shown == name,
             })
     };
     let mut gone = Vec::new();
-    if let Some(replica) = &status.replica
+    if let (Endpoint::Sqlite(database), Some(replica)) = (endpoint, &status.replica)
         && leaves(database, replica, others)?
     {
-        gone.extend(SqliteReplica::open(database, Access::Write, env)?.leave().await?);
+        gone.extend(SqliteReplica::open(database, Access::Write.into(), env)?.leave().await?);
     }
-    for follower in status.followers.iter().filter(|f| named(&f.target_identity, &f.target)) {
-        gone.extend(SqliteSource::open(database, Access::Write, env)?.leave(&follower.link).await?);
+    for follower in status.followers.iter().filter(|f| named(&f.link, &f.target_identity, &f.target)) {
+        gone.extend(endpoint.source(Access::Write, env).await?.leave(&follower.link).await?);
     }
-    let mut links: Vec<&str> =
-        status.links.iter().filter(|l| named(&l.source_identity, &l.source)).map(|l| l.link.as_str()).collect();
+    let mut links: Vec<&str> = status
+        .links
+        .iter()
+        .filter(|l| named(&l.link, &l.source_identity, &l.source))
+        .map(|l| l.link.as_str())
+        .collect();
     if links.is_empty() && !status.journal.is_empty() && status.links.is_empty() {
         // A journal left by --once has no link.
         links.push("");
     }
     for link in links {
-        gone.extend(SqliteTarget::open(database, Access::Write, env)?.leave(link).await?);
+        gone.extend(endpoint.target(Access::Write, env).await?.leave(link).await?);
     }
     if let [other, ..] = others
         && gone.is_empty()
         && status.identity.is_some()
     {
-        let what = format!("{} has no sync with {}", database.shown, other.shown);
+        let what = format!("{} has no sync with {}", endpoint.shown(), other.shown);
         return Err(Error::new(Kind::Invalid, code::USAGE, what)
             .meaning("It has syncs with others; nothing was taken out.")
-            .remedy(format!("`tidewater status {}` lists them.", typed(database))));
+            .remedy(format!("`tidewater status {}` lists them.", endpoint.typed())));
     }
     Ok(gone)
 }

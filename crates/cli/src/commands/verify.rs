@@ -3,7 +3,7 @@
 use super::wanted::{Wanted, WantedExchange, WantedLink, wanted};
 use super::{ATTENTION, DONE, Worst, stop_signal};
 use crate::args::VerifyArgs;
-use crate::endpoint::{SqliteEnds, SqliteMember, missing, typed};
+use crate::endpoint::{Pair, SqliteMember};
 use crate::output::{self, GOOD, LOOK, Progress, STRONG, count, number, styled};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -63,8 +63,8 @@ async fn pairs(exchange: &WantedExchange) -> Result<Vec<WantedLink>> {
                 1 => exchange.name.clone(),
                 _ => format!("{}/{}", exchange.name, other.endpoint),
             },
-            source: first.database.clone(),
-            target: other.database.clone(),
+            source: first.database.clone().into(),
+            target: other.database.clone().into(),
             settings: Settings { sync: exchange.settings.sync.clone(), scope, ..Settings::default() },
         }
     };
@@ -84,20 +84,20 @@ async fn verify_one(wanted: &WantedLink, hint: Option<&str>, json: bool, stop: &
     let repair = hint.is_none();
     let progress = Arc::new(Progress::new(false, json));
     let (source, target) = (wanted.source.clone(), wanted.target.clone());
-    if !target.exists() {
-        return Err(missing(&target, "There is nothing to compare with. Nothing was changed."));
+    if target.is_missing() {
+        return Err(target.missing("There is nothing to compare with. Nothing was changed."));
     }
     let env = Env::real();
     let ends = match repair {
-        true => SqliteEnds::writing(source, target, true, &env)?,
-        false => SqliteEnds::looking(source, target, &env)?,
+        true => Pair::writing(source, target, true, &env)?,
+        false => Pair::looking(source, target, &env)?,
     };
     let mut link = Link::new(ends, wanted.settings.clone(), env, progress.clone(), stop.clone());
     let verdicts = link.verify(repair).await;
     progress.clear();
     let (verdicts, report) = verdicts?;
     let equal = verdicts.iter().all(Verdict::equal);
-    let (source, target) = (&wanted.source.shown, &wanted.target.shown);
+    let (source, target) = (wanted.source.shown(), wanted.target.shown());
     if json {
         let tables: Vec<Value> = verdicts.iter().map(facts).collect();
         let facts = json!({
@@ -112,7 +112,7 @@ async fn verify_one(wanted: &WantedLink, hint: Option<&str>, json: bool, stop: &
             output::line(&format!(
                 "  {} kept in the journal; undo with: tidewater conflicts restore {} --run {}",
                 count(report.journaled, "replaced or deleted row is", "replaced or deleted rows are"),
-                typed(&wanted.target),
+                wanted.target.typed(),
                 report.run
             ));
         }

@@ -2,7 +2,7 @@
 
 use crate::args::{BothWaysArgs, PairArgs, PreferArg, RuleArg, SideArg};
 use crate::config::{self, BothWays, Config, Latency, OneWay, Sync};
-use crate::endpoint::{SqliteMember, database};
+use crate::endpoint::{Endpoint, SqliteMember};
 use std::path::PathBuf;
 use std::time::Duration;
 use tidewater_core::change::{Pattern, Scope, TableScope};
@@ -21,8 +21,8 @@ pub(super) enum Wanted {
 pub(super) struct WantedLink {
     /// What to call it: the sync's name, and its target's where it has several.
     pub(super) name: String,
-    pub(super) source: Database,
-    pub(super) target: Database,
+    pub(super) source: Endpoint,
+    pub(super) target: Endpoint,
     pub(super) settings: Settings,
 }
 
@@ -36,9 +36,35 @@ pub(super) struct WantedExchange {
 }
 
 impl WantedLink {
+    /// Refuses what its target cannot do yet, so that nobody relies on it.
+    pub(super) fn checked(self) -> Result<Self> {
+        let Endpoint::Postgres(_) = &self.target else { return Ok(self) };
+        let shown = self.target.shown();
+        let refused = |what: &str, remedy: &str| {
+            Err(Error::new(
+                Kind::Invalid,
+                code::NOT_BUILT,
+                format!("{shown}: {what} at a PostgreSQL target is not built yet"),
+            )
+            .meaning("It is refused rather than ignored. Nothing was read or written.")
+            .remedy(remedy))
+        };
+        if self.settings.protect {
+            let remedy =
+                "Leave it out, and take the right to write from others: REVOKE INSERT, UPDATE, DELETE ON … FROM …;";
+            return refused("keeping other programs from writing (--protect, local_writes)", remedy);
+        }
+        if !self.settings.run_triggers.is_empty() {
+            let remedy =
+                "Leave it out. A trigger runs for rows that arrive after: ALTER TABLE … ENABLE ALWAYS TRIGGER …;";
+            return refused("run_triggers", remedy);
+        }
+        Ok(self)
+    }
+
     /// Between which.
     pub(super) fn shown(&self) -> String {
-        format!("{} → {}", self.source.shown, self.target.shown)
+        format!("{} → {}", self.source.shown(), self.target.shown())
     }
 }
 
@@ -82,8 +108,9 @@ pub(super) fn wanted(args: PairArgs, both: Option<&BothWaysArgs>) -> Result<Vec<
     let (Some(source), Some(target)) = (args.source, args.target) else {
         return from_configuration(&configuration(args.config)?, &[], Run::UntilInStep);
     };
-    let (source, target) = (database(&source)?, database(&target)?);
+    let (source, target) = (Endpoint::parse(&source)?, Endpoint::parse(&target)?);
     if let Some(both) = both.filter(|both| both.both_ways) {
+        let (source, target) = (source.for_both_ways()?, target.for_both_ways()?);
         return Ok(vec![Wanted::Exchange(ad_hoc_exchange(source, target, &args.tables, both, Run::UntilInStep))]);
     }
     let settings = Settings { scope: ad_hoc_scope(&args.tables), ..Settings::default() };
@@ -164,11 +191,15 @@ fn link(config: &Config, sync: &OneWay, to: &str, run: Run) -> Result<WantedLink
         ..Settings::default()
     };
     let name = if sync.to.len() > 1 { format!("{}/{to}", sync.name) } else { sync.name.clone() };
-    Ok(WantedLink { name, source: endpoint(config, &sync.from)?, target: endpoint(config, to)?, settings })
+    let (source, target) = (endpoint(config, &sync.from)?, endpoint(config, to)?);
+    WantedLink { name, source, target, settings }.checked()
 }
 
 fn exchange(config: &Config, sync: &BothWays, run: Run) -> Result<WantedExchange> {
-    let member = |name: &String| Ok(SqliteMember { endpoint: name.clone(), database: endpoint(config, name)? });
+    let member = |name: &String| {
+        let database = endpoint(config, name)?.for_both_ways()?;
+        Ok(SqliteMember { endpoint: name.clone(), database })
+    };
     // A table that is described is there, or a name is wrong.
     let special = sync.policies.keys().map(|table| (table.clone(), TableScope::default())).collect();
     let settings = ExchangeSettings {
@@ -194,12 +225,12 @@ fn pause(latency: Latency) -> Duration {
     }
 }
 
-fn endpoint(config: &Config, name: &str) -> Result<Database> {
-    let endpoint = config.endpoints.get(name);
-    let endpoint = endpoint.ok_or_else(|| Error::internal(format!("the endpoint {name} went unchecked")))?;
-    let mut database = database(&endpoint.url)?;
-    if let Some(most) = endpoint.log_rows_max {
+fn endpoint(config: &Config, name: &str) -> Result<Endpoint> {
+    let found = config.endpoints.get(name);
+    let found = found.ok_or_else(|| Error::internal(format!("the endpoint {name} went unchecked")))?;
+    let mut endpoint = Endpoint::parse(&found.url)?;
+    if let (Endpoint::Sqlite(database), Some(most)) = (&mut endpoint, found.log_rows_max) {
         database.log_rows_max = most;
     }
-    Ok(database)
+    Ok(endpoint)
 }

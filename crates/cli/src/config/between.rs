@@ -85,7 +85,7 @@ pub(super) fn read(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, proble
         }
     }
     if let Some(word) = fields.text("strategy") {
-        syncs::check_strategy(word, problems);
+        syncs::check_strategy(word, None, problems);
     }
     let members = members(&fields, endpoints, problems);
     let policy = Policy {
@@ -128,6 +128,10 @@ fn members(fields: &Fields<'_>, endpoints: &BTreeMap<String, Endpoint>, problems
     let mut members: Vec<String> = Vec::new();
     for word in &words {
         check_endpoint(word, endpoints, problems);
+        if endpoints.get(word.text).is_some_and(Endpoint::is_postgres) {
+            let feature = "both ways goes between SQLite databases; one way, by `from` and `to`, it takes part";
+            problems.add_later(word.place, "PostgreSQL in `between`", feature);
+        }
         if members.iter().any(|known| known == word.text) {
             problems.add(word.place, format!("`{}` is named twice", word.text));
         } else {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::env::VarError;
 use std::path::Path;
 use tidewater_core::change::Value;
+use tidewater_postgres::Settings;
 
 /// The longest file that a reference may name, in bytes; a URL is one line.
 const REFERENCE_BYTES_MAX: u64 = 64 * 1024;
@@ -32,15 +33,22 @@ pub(super) fn read(entry: &Entry, surroundings: &Surroundings<'_>, problems: &Pr
         log_rows_max: fields.number("log_rows_max"),
     };
     match (fields.get("url"), fields.text("url")) {
-        (None, _) => {
-            problems.add(fields.place, format!("{title} needs `url`, such as \"sqlite:shop.db\" or \"env:NAME\""))
-        }
+        (None, _) => problems.add(
+            fields.place,
+            format!(
+                "{title} needs `url`, such as \"sqlite:shop.db\", \"postgres://USER@HOST/DATABASE\" or \"env:NAME\""
+            ),
+        ),
         (Some(_), None) => {}
         (Some(_), Some(url)) => {
             if let Some((url, shown)) = locate(url, surroundings, problems) {
                 (endpoint.url, endpoint.shown) = (url, shown);
             }
         }
+    }
+    if let Some(entry) = fields.get("log_rows_max").filter(|_| endpoint.is_postgres()) {
+        let instead = "a PostgreSQL server bounds its own log, by its setting max_slot_wal_keep_size";
+        problems.add(&entry.place, format!("`log_rows_max` is for SQLite: {instead}"));
     }
     Some(endpoint)
 }
@@ -84,7 +92,7 @@ fn locate(url: Word<'_>, surroundings: &Surroundings<'_>, problems: &Problems) -
     };
     let located = followed.and_then(|value| {
         let place = value.as_deref().unwrap_or(url.text);
-        let located = absolute(place, folder)?;
+        let located = absolute(place, folder, surroundings)?;
         let shown = if value.is_some() { url.text } else { sqlite_path(place).unwrap_or(place) };
         Ok((located, shown.to_owned()))
     });
@@ -114,7 +122,7 @@ fn from_file(path: &Path, surroundings: &Surroundings<'_>) -> Result<String, Str
 }
 
 /// Checks that this is a URL, and joins the path of a relative SQLite file to the folder of the configuration.
-fn absolute(url: &str, folder: &Path) -> Result<String, String> {
+fn absolute(url: &str, folder: &Path, surroundings: &Surroundings<'_>) -> Result<String, String> {
     let scheme = url.split_once(':').map(|(scheme, _)| scheme).unwrap_or_default();
     // One letter is a drive, not a scheme.
     if scheme.len() < 2 || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) {
@@ -122,6 +130,10 @@ fn absolute(url: &str, folder: &Path) -> Result<String, String> {
     }
     if scheme == "env" || scheme == "file" {
         return Err("a reference cannot name another reference".into());
+    }
+    if is_postgres(url) {
+        // What it says against a URL holds nothing of its secrets.
+        Settings::parse_in(url, |name| (surroundings.variable)(name).ok()).map_err(|error| error.to_string())?;
     }
     let Some(path) = sqlite_path(url) else { return Ok(url.to_owned()) };
     if path.is_empty() {
@@ -134,6 +146,11 @@ fn absolute(url: &str, folder: &Path) -> Result<String, String> {
         Some(joined) => Ok(format!("sqlite:{joined}")),
         None => Err("the folder of the configuration has a name that is not valid UTF-8; use an absolute path".into()),
     }
+}
+
+/// Whether this is the URL of a PostgreSQL database.
+pub(super) fn is_postgres(url: &str) -> bool {
+    ["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 /// The path in a URL of SQLite, which is written `sqlite:PATH` or `sqlite://PATH`.

@@ -64,6 +64,13 @@ pub(crate) struct Endpoint {
     pub(crate) log_rows_max: Option<u64>,
 }
 
+impl Endpoint {
+    /// Whether it is a PostgreSQL database.
+    fn is_postgres(&self) -> bool {
+        endpoints::is_postgres(&self.url)
+    }
+}
+
 impl std::fmt::Debug for Endpoint {
     /// Leaves the URL out: it may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

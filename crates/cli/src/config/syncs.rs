@@ -75,9 +75,8 @@ fn one_way(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, problems: &Pro
         ("mirror", Existing::Mirror),
     ];
     let limit = fields.table("limit", &format!("`limit` of {title}"), &LIMIT);
-    // SQLite has one strategy; both words that name it are taken.
     if let Some(word) = fields.text("strategy") {
-        check_strategy(word, problems);
+        check_strategy(word, endpoints.get(&from), problems);
     }
     Some(OneWay {
         name: entry.key.clone(),
@@ -145,17 +144,19 @@ pub(super) fn patterns<'a>(fields: &Fields<'a>, problems: &Problems) -> (Vec<Pat
     (words.iter().map(|word| Pattern::new(word.text)).collect(), words)
 }
 
-pub(super) fn check_strategy(word: Word<'_>, problems: &Problems) {
+/// Every kind of source has one strategy; both words that name it are taken.
+pub(super) fn check_strategy(word: Word<'_>, source: Option<&Endpoint>, problems: &Problems) {
+    let own = if source.is_some_and(Endpoint::is_postgres) { "log" } else { "trigger" };
     let kind = word.text.split(':').next().unwrap_or_default();
     match (word.text, kind) {
-        ("auto" | "trigger", _) => {}
-        ("log" | "events", _) | (_, "version" | "timestamp") => {
-            problems.add_later(word.place, &format!("the strategy \"{kind}\""), "\"auto\" and \"trigger\" are");
+        (text, _) if text == "auto" || text == own => {}
+        ("trigger" | "log" | "events", _) | (_, "version" | "timestamp") => {
+            let built = format!("for this source, \"auto\" and \"{own}\" are");
+            problems.add_later(word.place, &format!("the strategy \"{kind}\""), &built);
         }
         _ => {
-            let message =
-                unknown_word("strategy", word.text, ["auto", "trigger"].into_iter(), "\"auto\" or \"trigger\"");
-            problems.add(word.place, message);
+            let expected = format!("\"auto\" or \"{own}\"");
+            problems.add(word.place, unknown_word("strategy", word.text, ["auto", own].into_iter(), &expected));
         }
     }
 }

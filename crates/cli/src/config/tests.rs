@@ -273,6 +273,8 @@ fn features_of_later_versions_are_refused_by_name() {
     for (lines, place) in [
         ("from = \"a\"\nto = \"b\"\nstrategy = \"log\"", "8:12"),
         ("from = \"a\"\nto = \"b\"\nstrategy = \"timestamp:changed_at\"", "8:12"),
+        ("from = \"p\"\nto = \"b\"\nstrategy = \"trigger\"\n[endpoint.p]\nurl = \"postgres://ana@db/shop\"", "8:12"),
+        ("between = [\"a\", \"p\"]\n[endpoint.p]\nurl = \"postgres://ana@db/shop\"", "6:17"),
         ("from = \"a\"\nto = \"b\"\nlatency = \"cron 0 3 * * *\"", "8:11"),
         ("from = \"a\"\nto = \"b\"\ninitial = { mode = \"none\" }", "8:1"),
         ("from = \"a\"\nto = \"b\"\ndeletes = \"ignore\"", "8:1"),
@@ -286,6 +288,19 @@ fn features_of_later_versions_are_refused_by_name() {
     }
     let mixed = complains(&sync_with("initial = {}\nlatncy = 1"), "8:1", &["\ntidewater.toml:9:1: unknown"]);
     assert_eq!(mixed.code, code::CONFIGURATION, "not all of it is about later versions");
+}
+
+#[test]
+fn a_server_is_a_source_and_a_target_with_words_of_its_own() {
+    const SERVER: &str = "[endpoint.p]\nurl = \"postgres://ana@db/shop?sslmode=require\"";
+    for lines in ["from = \"p\"\nto = \"b\"\nstrategy = \"log\"", "from = \"a\"\nto = \"p\"\nstrategy = \"auto\""] {
+        let config = load_text(&with(&format!("{lines}\n{SERVER}"))).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.endpoints["p"].url, "postgres://ana@db/shop?sslmode=require");
+    }
+    let text = with(&format!("from = \"a\"\nto = \"p\"\n{SERVER}\nlog_rows_max = 5"));
+    complains(&text, "10:1", &["`log_rows_max` is for SQLite", "max_slot_wal_keep_size"]);
+    let misspelt = with(&format!("from = \"a\"\nto = \"p\"\n{SERVER}")).replace("sslmode", "sslmod");
+    complains(&misspelt, "9:7", &["the option sslmod is not known; known are"]);
 }
 
 #[test]

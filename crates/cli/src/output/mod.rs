@@ -100,6 +100,19 @@ pub(crate) fn number(n: u64) -> String {
     out
 }
 
+/// A size, as people read it.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let (mut size, mut unit) = (n as f64, "bytes");
+    for larger in UNITS {
+        if size < 1024.0 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, larger);
+    }
+    if unit == "bytes" { count(n, "byte", "bytes") } else { format!("{size:.1} {unit}") }
+}
+
 /// `1 row`, `2 rows`.
 pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(n), if n == 1 { one } else { many })
@@ -113,6 +126,8 @@ mod tests {
     fn numbers_are_grouped() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(count(1, "row", "rows"), "1 row");
+        let sizes = [0, 1, 1_023, 1_536, 16 << 20, 3 << 40, u64::MAX].map(bytes);
+        assert_eq!(sizes, ["0 bytes", "1 byte", "1,023 bytes", "1.5 KiB", "16.0 MiB", "3.0 TiB", "16777216.0 TiB"]);
     }
 
     #[test]

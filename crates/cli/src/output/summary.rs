@@ -1,17 +1,16 @@
 //! The summary of a run, for people.
 
 use super::{FAINT, GOOD, LOOK, STRONG, count, styled};
-use crate::endpoint::typed;
+use crate::endpoint::Endpoint;
 use tidewater_core::link::Report;
-use tidewater_sqlite::Database;
 
 /// Rows and tables named one by one; more are counted.
 const NAMED: usize = 10;
 
 /// What a run did, line by line.
-pub(crate) fn summary(source: &Database, target: &Database, report: &Report) -> Vec<String> {
-    let (source_url, target_url) = (typed(source), typed(target));
-    let (source, target) = (&source.shown, &target.shown);
+pub(crate) fn summary(source: &Endpoint, target: &Endpoint, report: &Report) -> Vec<String> {
+    let (source_url, target_url) = (source.typed(), target.typed());
+    let (source, target) = (source.shown(), target.shown());
     let state = match (report.needs_attention(), report.in_step) {
         (true, _) => styled(LOOK, "needs attention"),
         (false, true) => styled(GOOD, "in step"),

@@ -129,9 +129,13 @@ fn urls_that_are_none_say_what_to_write() {
         ("ftp://host/till.db", "E0004 ftp://host/till.db is not the URL of an endpoint"),
         ("sqlite:", "E0004 sqlite: names no file"),
         ("sqlite::memory:", "E0004 sqlite::memory: names no file"),
-        ("postgres://localhost/shop", "E0003 postgres: endpoints are not built yet"),
+        ("pg://ana@host/shop", "Write a SQLite database as sqlite:PATH, a PostgreSQL database as postgres://USER@HOST"),
+        ("postgres://ana@host:port/shop", "E0004 postgres:… is not the URL of a PostgreSQL database: the port is not"),
+        ("postgres://ana@host/shop?sslmod=require", "the option sslmod is not known; known are"),
+        ("postgresql:shop", "a PostgreSQL URL begins with postgres://"),
         ("mysql://localhost/shop", "E0003 mysql: endpoints are not built yet"),
         ("nats://localhost", "E0003 nats: endpoints are not built yet"),
+        ("stdout:", "E0003 stdout: endpoints are not built yet"),
     ] {
         shop.tidewater(&format!("sync sqlite:shop.db {url}")).exits(2).says(said);
         shop.tidewater(&format!("sync {url} sqlite:shop.db")).exits(2).says(said);
@@ -146,8 +150,77 @@ fn urls_that_are_none_say_what_to_write() {
 #[test]
 fn a_password_in_a_url_is_not_printed() {
     let shop = given(SHOP);
-    for url in ["postgres://ana:hunter2@host/shop", "pg://ana:hunter2@host/shop"] {
+    for url in ["postgres://ana:hunter2@host:port/shop", "pg://ana:hunter2@host/shop", "postgres:ana:hunter2@host"] {
         shop.tidewater(&format!("sync sqlite:shop.db {url}")).exits(2).never_says("hunter2");
+    }
+    // Nobody listens there.
+    let away = "postgres://ana:hunter2@127.0.0.1:1/shop";
+    for command in ["sync sqlite:shop.db", "plan sqlite:shop.db", "verify sqlite:shop.db", "status", "teardown"] {
+        shop.tidewater(&format!("{command} {away}"))
+            .exits(3)
+            .says("postgres://ana@127.0.0.1:1/shop")
+            .never_says("hunter2");
+    }
+    assert_eq!(shop.installed("shop.db"), "");
+}
+
+#[test]
+fn a_server_takes_no_part_in_what_goes_both_ways() {
+    let shop = given(SHOP);
+    let server = "postgres://ana:hunter2@127.0.0.1:1/shop";
+    for command in ["sync", "plan"] {
+        for pair in [format!("sqlite:shop.db {server}"), format!("{server} sqlite:shop.db")] {
+            let refused = shop.tidewater(&format!("{command} {pair} --both-ways")).exits(2);
+            refused
+                .says("E0003 postgres://ana@127.0.0.1:1/shop: PostgreSQL does not take part in syncs both ways yet")
+                .says("leave --both-ways out")
+                .never_says("hunter2");
+        }
+    }
+    for command in [
+        format!("list {server}"),
+        format!("show {server} c0ffee"),
+        format!("resolve {server} c0ffee --take 1"),
+        format!("restore {server} c0ffee"),
+        format!("export {server}"),
+    ] {
+        let refused = shop.tidewater(&format!("conflicts {command}")).exits(2);
+        let status = "tidewater status postgres://ana@127.0.0.1:1/shop";
+        let restore = "tidewater conflicts restore postgres://ana@127.0.0.1:1/shop --run RUN";
+        refused.says("E0003").says(status).says(restore).never_says("hunter2");
+    }
+    for command in [format!("restore {server} --run x"), format!("forget {server} --older-than-days 5")] {
+        shop.tidewater(&format!("conflicts {command}")).exits(3).never_says("hunter2");
+    }
+    assert_eq!((shop.files(), shop.installed("shop.db")), (vec!["shop.db".to_owned()], String::new()));
+}
+
+#[test]
+fn what_a_server_cannot_do_as_a_target_is_refused_and_never_ignored() {
+    let shop = given(SHOP);
+    let server = "postgres://ana@127.0.0.1:1/shop";
+    let refused = shop.tidewater(&format!("sync sqlite:shop.db {server} --protect")).exits(2);
+    refused
+        .says("E0003 postgres://ana@127.0.0.1:1/shop: keeping other programs from writing (--protect")
+        .says("REVOKE");
+    for (line, said) in [("local_writes = \"refuse\"", "REVOKE"), ("run_triggers = [\"x\"]", "ENABLE ALWAYS TRIGGER")] {
+        let file = format!(
+            "[endpoint.a]\nurl = \"sqlite:shop.db\"\n[endpoint.p]\nurl = \"{server}\"\n\
+             [sync.s]\nfrom = \"a\"\nto = \"p\"\n{line}\n"
+        );
+        shop.file("tidewater.toml", &file);
+        shop.tidewater("run --until-in-step").exits(2).says("E0003").says(said);
+    }
+    assert_eq!(shop.installed("shop.db"), "");
+}
+
+#[test]
+fn a_database_of_a_server_is_not_synced_with_itself() {
+    let place = an_empty_place();
+    let pair = "postgres://ana@127.0.0.1:1/shop postgres://bo:hunter2@localhost:1/shop";
+    for command in ["sync", "plan", "verify"] {
+        let refused = place.tidewater(&format!("{command} {pair}")).exits(2).never_says("hunter2");
+        refused.says("E0016 postgres://ana@127.0.0.1:1/shop and postgres://bo@localhost:1/shop are the same database");
     }
 }
 

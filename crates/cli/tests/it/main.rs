@@ -7,6 +7,7 @@ mod examples;
 mod first_contact;
 mod given;
 mod kill;
+mod postgres;
 mod schema;
 mod sync;
 mod teardown;

@@ -7,7 +7,13 @@
 //! Invariant: a row is at or below `top`, or it is there to be found beyond; what leaves (a delete, a moved key, a row
 //! that REPLACE takes away) is logged wherever it was. So whoever has read the whole log has seen everything only if
 //! nothing is beyond `top` in the same snapshot. What the engine itself inserts is logged row by row, so it cuts before
-//! it writes, and knows its own rows afterwards. Tests: `tests/it/appended.rs`.
+//! it writes, and knows its own rows afterwards.
+//!
+//! Where a table is written on several sides, the time of each row is asked for. Then rows beyond `top` are logged row
+//! by row, too, as long as `at` is NULL. Otherwise a range is open, which began at that time: what is appended shortly
+//! after it is not logged, and a trigger makes the cut when it is over (`triggers`).
+//!
+//! Tests: `tests/it/appended.rs`, `tests/it/both_ways/times.rs`.
 
 use crate::meta::PREFIX;
 use crate::schema::Details;
@@ -22,6 +28,8 @@ pub(crate) struct Appended {
     table: String,
     /// Its key, which is the row number.
     key: String,
+    /// Whether its ranges have a time.
+    timed: bool,
 }
 
 /// What the table holds beyond what is known of it.
@@ -37,9 +45,10 @@ pub(crate) enum Beyond {
 
 impl Appended {
     /// `None` for a table whose rows go by another key.
-    pub(crate) fn of(details: &Details, tab: i64) -> Option<Self> {
-        let key = details.named_row_number()?.to_owned();
-        Some(Self { tab, table: details.table.name.clone(), key })
+    pub(crate) fn of(c: &Connection, details: &Details, tab: i64) -> rusqlite::Result<Option<Self>> {
+        let Some(key) = details.named_row_number() else { return Ok(None) };
+        let timed = crate::meta::is_shared(c, &details.table.name)?;
+        Ok(Some(Self { tab, table: details.table.name.clone(), key: key.to_owned(), timed }))
     }
 
     /// The tables of a database whose appended rows are logged by range.
@@ -50,17 +59,22 @@ impl Appended {
             .collect::<Result<_, _>>()?;
         let details = |(tab, name): (i64, String)| Ok(crate::schema::details(c, &name)?.map(|d| (tab, d)));
         let found: Vec<Option<(i64, Details)>> = tables.into_iter().map(details).collect::<rusqlite::Result<_>>()?;
-        Ok(found.into_iter().flatten().filter_map(|(tab, details)| Self::of(&details, tab)).collect())
+        let of = |(tab, details): (i64, Details)| Self::of(c, &details, tab).transpose();
+        found.into_iter().flatten().filter_map(of).collect()
     }
 
     /// What is beyond, in the snapshot of this connection.
     pub(crate) fn beyond(&self, c: &Connection) -> rusqlite::Result<Beyond> {
-        let sql = format!("SELECT top, {} FROM _tidewater_table WHERE id = ?1", self.highest());
-        let found = c.prepare_cached(&sql)?.query_row([self.tab], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let open = if self.timed { "at IS NOT NULL" } else { "1" };
+        let sql = format!("SELECT top, {}, {open} FROM _tidewater_table WHERE id = ?1", self.highest());
+        let found = c
+            .prepare_cached(&sql)?
+            .query_row([self.tab], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
         Ok(match found {
-            Some((Some(top), Some(highest))) if highest > top => Beyond::Rows { top, highest },
-            Some((Some(_), _)) => Beyond::Nothing,
-            Some((None, _)) | None => Beyond::Unknown,
+            Some((Some(top), Some(highest), true)) if highest > top => Beyond::Rows { top, highest },
+            Some((Some(_), _, _)) => Beyond::Nothing,
+            Some((None, _, _)) | None => Beyond::Unknown,
         })
     }
 
@@ -80,8 +94,11 @@ impl Appended {
     /// Makes one entry for all rows beyond. In a write transaction.
     pub(crate) fn cut(&self, c: &Connection) -> rusqlite::Result<()> {
         if let Beyond::Rows { top, highest } = self.beyond(c)? {
-            c.prepare_cached("INSERT INTO _tidewater_log(tab, k1, k2) VALUES (?1, ?2, ?3)")?
-                .execute((-self.tab, top, highest))?;
+            let at = if self.timed { ", at" } else { "" };
+            c.prepare_cached(&format!(
+                "INSERT INTO _tidewater_log(tab, k1, k2{at}) SELECT -id, ?2, ?3{at} FROM _tidewater_table WHERE id = ?1"
+            ))?
+            .execute((self.tab, top, highest))?;
             self.know(c)?;
         }
         Ok(())
@@ -90,8 +107,9 @@ impl Appended {
     /// The rows there are now are known: compared, copied, or logged by other means. In a write transaction.
     pub(crate) fn know(&self, c: &Connection) -> rusqlite::Result<()> {
         let highest = format!("ifnull({}, {})", self.highest(), i64::MIN);
+        let (over, open) = if self.timed { (", at = NULL", "at IS NOT NULL OR ") } else { ("", "") };
         c.prepare_cached(&format!(
-            "UPDATE _tidewater_table SET top = {highest} WHERE id = ?1 AND top IS NOT {highest}"
+            "UPDATE _tidewater_table SET top = {highest}{over} WHERE id = ?1 AND ({open}top IS NOT {highest})"
         ))?
         .execute([self.tab])
         .map(drop)

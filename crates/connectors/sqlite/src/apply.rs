@@ -6,7 +6,7 @@ use crate::collisions;
 use crate::meta;
 use crate::own_ddl;
 use crate::scan::One;
-use crate::sql::{list, quote};
+use crate::sql::{list, quote, visible};
 use crate::target::State;
 use crate::types::bind;
 use rusqlite::{CachedStatement, Connection};
@@ -127,6 +127,16 @@ impl TableWriter {
         let mut statement = c.prepare_cached(&self.delete)?;
         bind(&mut statement, 1, key.raw())?;
         Ok(statement.raw_execute()? as u64)
+    }
+
+    /// Deletes or marks every row that the mapping sees. Says how many that were.
+    fn empty(&self, c: &Connection, mapping: &Mapping) -> rusqlite::Result<u64> {
+        if mapping.deletes == Deletes::Ignore {
+            return Ok(0);
+        }
+        let seen = visible(mapping.target.filter.as_ref(), mapping.target.deleted_when.as_ref());
+        let (all, _) = self.delete.split_once(" WHERE ").unwrap_or((&self.delete, ""));
+        c.execute(&format!("{all} WHERE {seen}"), []).map(|rows| rows as u64)
     }
 
     /// Inserts a row that is not there; fails if it is.
@@ -302,7 +312,9 @@ impl State {
     fn resolved(&self, c: &Connection, batch: &Batch, writer: &Writer) -> Result<Written> {
         let sqlite = |e| self.open.explain(e);
         c.execute_batch("SAVEPOINT rows").map_err(sqlite)?;
-        let (written, held) = collisions::resolve(self, c, batch, &writer.link).map_err(sqlite)?;
+        let emptied = self.empty(c, batch).map_err(sqlite)?;
+        let (mut written, held) = collisions::resolve(self, c, batch, &writer.link).map_err(sqlite)?;
+        written.deletes += emptied;
         c.execute_batch("RELEASE rows").map_err(sqlite)?;
         let held = held.into_iter().map(|(at, reason)| {
             let change = &batch.changes[at];
@@ -311,9 +323,16 @@ impl State {
         Ok(Written { held: held.collect(), ..written })
     }
 
+    /// Takes away all rows of the tables that were emptied at the source. Says how many.
+    fn empty(&self, c: &Connection, batch: &Batch) -> rusqlite::Result<u64> {
+        let emptied = batch.emptied.iter().filter_map(|at| self.tables.get(*at).zip(self.mappings.get(*at)));
+        emptied.map(|(table, mapping)| table.empty(c, mapping)).sum()
+    }
+
     /// Deletes first, which frees unique values, then writes. `None` as soon as a row fails.
     fn straight(&self, c: &Connection, batch: &Batch, link: &str) -> rusqlite::Result<Option<Written>> {
         let mut outcome = Outcome::default();
+        outcome.written.deletes = self.empty(c, batch)?;
         for deletes in [true, false] {
             for (at, change) in batch.changes.iter().enumerate() {
                 if matches!(change.op, Op::Delete) == deletes {

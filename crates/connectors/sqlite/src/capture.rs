@@ -5,7 +5,7 @@
 //! mark is stored in the source, and the target stores it with the rows. A source that was restored from an older copy
 //! does not know the mark, even when its log has since grown past the number: the position is lost, nothing is skipped.
 
-use crate::appended::Appended;
+use crate::appended::{Appended, Beyond};
 use crate::connection::{Access, Database, Open};
 use crate::meta;
 use crate::own_ddl;
@@ -97,6 +97,26 @@ impl Following {
             idle_at: None,
             clear_ms: None,
         }
+    }
+
+    /// Whether rows are there that the log does not know of.
+    pub(crate) fn has_beyond(&self, c: &Connection) -> rusqlite::Result<bool> {
+        for table in self.appended.values() {
+            if table.beyond(c)? != Beyond::Nothing {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether nobody knows any more which rows of a table were appended since the last look.
+    pub(crate) fn has_lost_appended(&self, c: &Connection) -> rusqlite::Result<bool> {
+        for table in self.appended.values() {
+            if matches!(table.beyond(c)?, Beyond::Unknown) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Cuts what was appended. Under another schema the next look has to say what becomes of it.
@@ -220,6 +240,7 @@ impl State {
                 let mark = self.open.env.token()[..16].to_owned();
                 mark_new(&self.open, following, &mark)?;
                 Ok(Read::Changes(Transaction {
+                    emptied: vec![],
                     changes: found.changes,
                     position: At { seq: found.through, within: found.within, mark }.position(),
                     settled: found.settled,
@@ -279,10 +300,11 @@ fn marks(c: &Connection, link: &str) -> rusqlite::Result<Option<Vec<String>>> {
     Ok(found.map(|marks| marks.split(' ').map(str::to_owned).collect()))
 }
 
-/// A reader whose progress lies in the same database: it is confirmed in the transaction that makes it.
-pub(crate) fn confirm_here(c: &Connection, following: &mut Following, at: &At) -> rusqlite::Result<()> {
+/// A reader whose progress lies in the same database: it is confirmed in the transaction that makes it. Says whether
+/// there may be more to prune.
+pub(crate) fn confirm_here(c: &Connection, following: &mut Following, at: &At) -> rusqlite::Result<bool> {
     following.confirmed = at.seq;
-    store_confirmed(c, following).map(drop)
+    Ok(store_confirmed(c, following)? >= PRUNED_MAX)
 }
 
 /// Stores what is confirmed and forgets what every reader has. Says how much was pruned.
@@ -398,8 +420,7 @@ impl Begin<'_> {
             let ends = if details.named_row_number().is_some() { 2 } else { 1 };
             self.widen(mapping.source.key.len().max(ends))?;
             let tab = meta::table_number(c, name, "")?;
-            // Where a table is written on several sides, every row is logged, with its time.
-            let table = if meta::is_shared(c, name)? { None } else { Appended::of(&details, tab) };
+            let table = Appended::of(c, &details, tab)?;
             match &table {
                 Some(table) => table.prepare(c)?,
                 None => drop(c.execute("UPDATE _tidewater_table SET top = NULL WHERE id = ?1", [tab])?),

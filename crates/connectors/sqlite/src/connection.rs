@@ -175,6 +175,17 @@ impl Open {
         self.connection.pragma_update(None, "wal_autocheckpoint", pages).map_err(|e| self.explain(e))
     }
 
+    /// The next commits are flushed by the first one after [`Self::for_replica`], if there is a write-ahead log. Says
+    /// whether there is: otherwise each is flushed as before.
+    pub(crate) fn flush_later(&self) -> Result<bool> {
+        let mode = self.connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+        let writes_ahead = mode.map_err(|e| self.explain(e))? == "wal";
+        if writes_ahead {
+            self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(|e| self.explain(e))?;
+        }
+        Ok(writes_ahead)
+    }
+
     /// Whether the path still leads to the file that was opened.
     pub(crate) fn is_same_file(&self) -> bool {
         self.file.is_none() || self.file_now() == self.file

@@ -3,6 +3,7 @@
 
 use crate::apply::TableWriter;
 use crate::connection::Open;
+use crate::kinds;
 use crate::meta;
 use crate::own_ddl;
 use crate::schema::{self, Details};
@@ -18,6 +19,9 @@ use tidewater_core::change::{Column, Deletes, ForeignKey, Identity, Mapping, Tab
 /// Says how the mapped tables fit; with `create`, makes what is missing.
 pub(crate) fn prepare(state: &mut State, mappings: Arc<[Mapping]>, tables: &[Table], create: bool) -> Result<Prepared> {
     let open = &state.open;
+    // Without statements of its own a table comes from another kind of database.
+    let here = |table: &Table| if table.statements.is_empty() { kinds::declared_here(table) } else { table.clone() };
+    let tables: &[Table] = &tables.iter().map(here).collect::<Vec<_>>();
     let sqlite = |e| open.explain(e);
     if create {
         write_ahead_if_new(open)?;
@@ -395,7 +399,7 @@ fn demands_more(mapping: &Mapping, there: &Details) -> Option<String> {
 
 /// The statements that make a table.
 fn definition(mapping: &Mapping, table: &Table) -> Vec<String> {
-    if mapping.whole && mapping.target.table == table.name {
+    if mapping.whole && mapping.target.table == table.name && !table.statements.is_empty() {
         return table.statements.clone();
     }
     let names: Vec<&str> = mapping.target.columns.iter().map(|c| c.name.as_str()).collect();

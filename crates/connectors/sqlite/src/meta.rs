@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS _tidewater_control(
 const SOURCE: &str = "
 CREATE TABLE IF NOT EXISTS _tidewater_log(seq INTEGER PRIMARY KEY, tab INTEGER, k1);
 CREATE TABLE IF NOT EXISTS _tidewater_table(
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL, via TEXT NOT NULL, top INTEGER, UNIQUE (name, via));
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, via TEXT NOT NULL, top INTEGER, at REAL, UNIQUE (name, via));
 CREATE TABLE IF NOT EXISTS _tidewater_reader(
   link TEXT PRIMARY KEY, target TEXT NOT NULL, target_identity TEXT NOT NULL, marks TEXT NOT NULL,
   confirmed INTEGER NOT NULL, seen_at TEXT NOT NULL);
@@ -138,8 +138,10 @@ pub(crate) fn has_column(connection: &Connection, table: &str, column: &str) -> 
 
 /// Brings what an earlier format left in a source to this one. Its triggers are made anew by `begin`.
 pub(crate) fn upgrade_source(connection: &Connection) -> rusqlite::Result<()> {
-    if !has_tops(connection)? {
-        connection.execute_batch("ALTER TABLE _tidewater_table ADD COLUMN top INTEGER")?;
+    for (column, declared) in [("top", "INTEGER"), ("at", "REAL")] {
+        if !has_column(connection, "_tidewater_table", column)? {
+            connection.execute_batch(&format!("ALTER TABLE _tidewater_table ADD COLUMN {column} {declared}"))?;
+        }
     }
     Ok(())
 }
@@ -165,6 +167,7 @@ pub(crate) fn make_replica(connection: &Connection, identity: &str) -> rusqlite:
             connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {declared}"))?;
         }
     }
+    crate::triggers::install_ranges(connection)?;
     Ok(made)
 }
 

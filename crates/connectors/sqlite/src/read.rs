@@ -42,7 +42,7 @@ pub(crate) enum Look {
 }
 
 /// The log went over its limit and forgot its oldest entries, unread ones among them.
-fn overrun(shown: &str, log_rows_max: u64) -> Error {
+pub(crate) fn overrun(shown: &str, log_rows_max: u64) -> Error {
     Error::new(
         Kind::Lost,
         code::POSITION_LOST,
@@ -90,13 +90,9 @@ impl Open {
     /// One look in one snapshot. `None` where the log is read to its end, but rows are there that it does not know of.
     fn snapshot(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget) -> Result<Option<Look>> {
         let sqlite = |e| self.explain(e);
-        if crate::meta::cookie(c).map_err(sqlite)? != following.cookie {
+        let Some(Ends { first, last, .. }) = self.ends(c, following, at)? else {
             return Ok(Some(Look::SchemaChanged));
-        }
-        let Ends { first, last, whole } = Ends::of(c).map_err(sqlite)?;
-        if !whole || last < at.seq {
-            return Err(crate::capture::restored(&self.database.shown));
-        }
+        };
         let mut appended = false;
         for table in following.appended.values() {
             match table.beyond(c).map_err(sqlite)? {
@@ -118,21 +114,22 @@ impl Open {
         Ok(Some(look))
     }
 
-    /// A look in the caller's transaction, for a reader of tables that are logged row by row.
-    pub(crate) fn look_in(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget) -> Result<Look> {
-        Ok(self.snapshot(c, following, at, budget)?.unwrap_or(Look::Nothing))
+    /// Where a log ends that was read to `at`; `None` where the schema changed.
+    pub(crate) fn ends(&self, c: &Connection, following: &Following, at: &At) -> Result<Option<Ends>> {
+        let sqlite = |e| self.explain(e);
+        if crate::meta::cookie(c).map_err(sqlite)? != following.cookie {
+            return Ok(None);
+        }
+        let ends = Ends::of(c).map_err(sqlite)?;
+        if !ends.whole || ends.last < at.seq {
+            return Err(crate::capture::restored(&self.database.shown));
+        }
+        Ok(Some(ends))
     }
 
     fn entries(&self, c: &Connection, following: &mut Following, at: &At, budget: Budget, end: i64) -> Result<Look> {
         let sqlite = |e| self.explain(e);
-        let ends = if following.appended.is_empty() { 1 } else { 2 };
-        let width = following.mappings.iter().map(|m| m.source.key.len()).max().unwrap_or(1).max(ends);
-        let keys: Vec<String> = (1..=width).map(|n| format!("k{n}")).collect();
-        let sql = format!(
-            "SELECT seq, tab, {}{} FROM _tidewater_log WHERE seq > ?1 ORDER BY seq LIMIT {ENTRIES_PER_READ_MAX}",
-            keys.join(", "),
-            if following.timed { ", at" } else { "" }
-        );
+        let (sql, width) = entries_sql(following, ENTRIES_PER_READ_MAX);
         let mut statement = c.prepare_cached(&sql).map_err(sqlite)?;
         let mut rows = statement.query([at.seq]).map_err(sqlite)?;
         let mappings = following.mappings.clone();
@@ -150,11 +147,12 @@ impl Open {
             if collected.is_full() {
                 break;
             }
+            let written_ms = written_ms(row, following, width).map_err(sqlite)?;
             match entry(c, row, following).map_err(sqlite)? {
                 Says::Others => {}
                 Says::Range(table, after, through) => {
                     let after = found.within.unwrap_or(after);
-                    found.within = collected.range(table, after, through).map_err(sqlite)?;
+                    found.within = collected.range(table, after, through, written_ms).map_err(sqlite)?;
                     if found.within.is_some() {
                         break;
                     }
@@ -162,8 +160,7 @@ impl Open {
                 Says::Key(table) => {
                     let key = key(row, mappings[table].source.key.len(), &mut builder).map_err(sqlite)?;
                     if !key.values().any(|v| v == Value::Null) {
-                        let day: Option<f64> = if following.timed { row.get(2 + width).map_err(sqlite)? } else { None };
-                        collected.add(table, key, day.map(unix_ms)).map_err(sqlite)?;
+                        collected.add(table, key, written_ms).map_err(sqlite)?;
                     } else if schema::has_null_keys(c, &mappings[table].source).map_err(sqlite)? {
                         return Ok(Look::SchemaChanged);
                     }
@@ -185,8 +182,14 @@ fn unix_ms(day: f64) -> i64 {
     ((day - DAY_1970) * 86_400_000.0).round() as i64
 }
 
+/// When the log says that an entry was written.
+pub(crate) fn written_ms(row: &SqlRow<'_>, following: &Following, width: usize) -> rusqlite::Result<Option<i64>> {
+    let day: Option<f64> = if following.timed { row.get(2 + width)? } else { None };
+    Ok(day.map(unix_ms))
+}
+
 /// What one entry of the log says to a link.
-enum Says {
+pub(crate) enum Says {
     /// One key of this mapping's table.
     Key(usize),
     /// The rows of this mapping's table with numbers after the first up to the second.
@@ -195,7 +198,7 @@ enum Says {
     Others,
 }
 
-fn entry(c: &Connection, row: &SqlRow<'_>, following: &mut Following) -> rusqlite::Result<Says> {
+pub(crate) fn entry(c: &Connection, row: &SqlRow<'_>, following: &mut Following) -> rusqlite::Result<Says> {
     let Some(tab) = row.get::<_, Option<i64>>(1)? else { return Ok(Says::Others) };
     let range = tab < 0;
     Ok(match table(c, tab.saturating_abs(), following)? {
@@ -222,8 +225,20 @@ fn table(c: &Connection, tab: i64, following: &mut Following) -> rusqlite::Resul
     Ok(table)
 }
 
+/// The statement that reads the log after a number; how many columns of keys it has, and after them the time, if the
+/// log says so.
+pub(crate) fn entries_sql(following: &Following, entries_max: usize) -> (String, usize) {
+    let ends = if following.appended.is_empty() { 1 } else { 2 };
+    let width = following.mappings.iter().map(|m| m.source.key.len()).max().unwrap_or(1).max(ends);
+    let keys: Vec<String> = (1..=width).map(|n| format!("k{n}")).collect();
+    let (keys, at) = (keys.join(", "), if following.timed { ", at" } else { "" });
+    let sql =
+        format!("SELECT seq, tab, {keys}{at} FROM _tidewater_log WHERE seq > ?1 ORDER BY seq LIMIT {entries_max}");
+    (sql, width)
+}
+
 /// The key of one log entry.
-fn key(row: &SqlRow<'_>, parts: usize, builder: &mut RowBuilder) -> rusqlite::Result<Key> {
+pub(crate) fn key(row: &SqlRow<'_>, parts: usize, builder: &mut RowBuilder) -> rusqlite::Result<Key> {
     for part in 0..parts {
         builder.push(&types::column(row, 2 + part)?);
     }
@@ -231,32 +246,32 @@ fn key(row: &SqlRow<'_>, parts: usize, builder: &mut RowBuilder) -> rusqlite::Re
 }
 
 /// Changes collected so far, each key once.
-struct Collected<'c, 'm> {
+pub(crate) struct Collected<'c, 'm> {
     connection: &'c Connection,
     mappings: &'m [Mapping],
     budget: Budget,
     lookups: HashMap<usize, One<'c, 'm>>,
     /// The places of keys in `changes`.
     seen: HashMap<(usize, Key), usize>,
-    changes: Vec<Change>,
-    written_ms: Vec<Option<i64>>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) written_ms: Vec<Option<i64>>,
     bytes: usize,
     /// Values over the limit, in ranges.
     left_out: u64,
 }
 
 impl<'c, 'm> Collected<'c, 'm> {
-    fn new(connection: &'c Connection, mappings: &'m [Mapping], budget: Budget) -> Self {
+    pub(crate) fn new(connection: &'c Connection, mappings: &'m [Mapping], budget: Budget) -> Self {
         let (lookups, seen) = (HashMap::new(), HashMap::new());
         let (changes, written_ms) = (vec![], vec![]);
         Self { connection, mappings, budget, lookups, seen, changes, written_ms, bytes: 0, left_out: 0 }
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.changes.len() >= self.budget.rows_max || self.bytes >= self.budget.bytes_max
     }
 
-    fn add(&mut self, table: usize, key: Key, written_ms: Option<i64>) -> rusqlite::Result<()> {
+    pub(crate) fn add(&mut self, table: usize, key: Key, written_ms: Option<i64>) -> rusqlite::Result<()> {
         if !self.see(table, &key, written_ms) {
             return Ok(());
         }
@@ -283,7 +298,15 @@ impl<'c, 'm> Collected<'c, 'm> {
 
     /// The rows with numbers after `after` up to `through`, in order, while there is room: whoever stopped before the
     /// end is told after which row. A row that the view does not see may have been one that it saw.
-    fn range(&mut self, table: usize, after: i64, through: i64) -> rusqlite::Result<Option<i64>> {
+    ///
+    /// `written_ms` is when the first of them was appended. What is known of a row by its key may be later: that counts.
+    fn range(
+        &mut self,
+        table: usize,
+        after: i64,
+        through: i64,
+        written_ms: Option<i64>,
+    ) -> rusqlite::Result<Option<i64>> {
         let view = &self.mappings[table].source;
         let mut statement = self.connection.prepare_cached(&numbered_sql(view))?;
         let mut rows = statement.query([after, through])?;
@@ -297,10 +320,11 @@ impl<'c, 'm> Collected<'c, 'm> {
             last = row.get(0)?;
             builder.push(&Value::I64(last));
             let key = builder.take();
-            if self.see(table, &key, None) {
+            let known = self.seen.get(&(table, key.clone())).and_then(|at| self.written_ms[*at]);
+            if self.see(table, &key, written_ms.max(known)) {
                 let visible: bool = row.get(1)?;
                 let op = if visible { Op::Upsert(reader.row(row, 2)?) } else { Op::Delete };
-                self.push(table, key, op, None);
+                self.push(table, key, op, written_ms);
             }
         }
         self.left_out += reader.left_out;

@@ -88,6 +88,12 @@ pub(crate) fn numbered_sql(view: &View) -> String {
     format!("SELECT {key}, {visible}, {columns} FROM {table} WHERE {key} > ?1 AND {key} <= ?2 ORDER BY {key}")
 }
 
+/// The row numbers of a view's table after `?1` up to `?2`, in order, at most `?3`: whether the view sees the row or not.
+pub(crate) fn numbers_sql(view: &View) -> String {
+    let (key, table) = (list("", key_names(view)), quote(&view.table));
+    format!("SELECT {key} FROM {table} WHERE {key} > ?1 AND {key} <= ?2 ORDER BY {key} LIMIT ?3")
+}
+
 fn bind_range(statement: &mut Statement<'_>, range: &Range, rows_max: usize) -> rusqlite::Result<()> {
     let mut first = 1;
     for key in [&range.after, &range.through].into_iter().flatten() {

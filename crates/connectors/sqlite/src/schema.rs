@@ -1,11 +1,12 @@
 //! Looking at a database: which tables can be carried, and why others cannot.
 
+use crate::kinds;
 use crate::meta::{self, PREFIX};
 use crate::sql::{list, quote};
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
 use tidewater_core::capture::{Feed, Survey};
-use tidewater_core::change::{Column, ForeignKey, Identity, Table, Unique, View};
+use tidewater_core::change::{Column, ColumnKind, ForeignKey, Identity, Table, Unique, View};
 
 /// The names under which SQLite shows the row number, unless a column has taken them.
 const ROW_NUMBERS: [&str; 3] = ["rowid", "_rowid_", "oid"];
@@ -43,7 +44,7 @@ impl Details {
 
 /// Looks at everything.
 pub(crate) fn survey(connection: &Connection, identity: &str) -> rusqlite::Result<Survey> {
-    let mut survey = Survey { identity: identity.to_owned(), ..Survey::default() };
+    let mut survey = Survey { identity: identity.to_owned(), dialect: "sqlite", ..Survey::default() };
     let listed: Vec<(String, String, bool)> = connection
         .prepare("SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY name")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
@@ -54,7 +55,10 @@ pub(crate) fn survey(connection: &Connection, identity: &str) -> rusqlite::Resul
         }
         match kind.as_str() {
             "table" => match describe(connection, &name, without_rowid)? {
-                Ok(details) => survey.tables.push(details.table),
+                Ok(Details { mut table, .. }) => {
+                    kinds::tell(connection, &mut table)?;
+                    survey.tables.push(table);
+                }
                 Err(reason) => survey.skipped.push((name, reason)),
             },
             "view" => survey.skipped.push((name, "a view; its tables are carried".to_owned())),
@@ -181,6 +185,7 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<(Vec<Column
         columns.push(Column {
             name,
             declared: row.get(1)?,
+            kind: ColumnKind::default(),
             not_null: row.get(2)?,
             default: row.get(3)?,
             generated: row.get::<_, i64>(5)? >= 2,

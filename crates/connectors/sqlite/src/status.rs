@@ -6,120 +6,26 @@ use crate::ledger;
 use crate::meta;
 use rusqlite::Connection;
 use tidewater_core::Result;
-use tidewater_core::apply::Held;
 use tidewater_core::env::Env;
-
-/// Everything.
-#[derive(Debug, Clone, Default)]
-pub struct Status {
-    /// The database's identity, if it takes part in any link.
-    pub identity: Option<String>,
-    /// Links that read this database.
-    pub followers: Vec<FollowerStatus>,
-    /// Links that write this database.
-    pub links: Vec<LinkStatus>,
-    /// Runs in the journal that can be undone, with their rows.
-    pub journal: Vec<(String, u64)>,
-    /// What it does as a replica, if it takes part in a sync both ways.
-    pub replica: Option<ReplicaStatus>,
-}
-
-/// A database that takes part in syncs both ways.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReplicaStatus {
-    /// The name that rules know it by.
-    pub endpoint: String,
-    /// The tables that it shares, each with the word of its rule.
-    pub tables: Vec<(String, String)>,
-    /// Entries of its log that have no version yet.
-    pub pending: u64,
-    /// The replicas that it has met.
-    pub peers: Vec<PeerStatus>,
-    /// Conflicts that wait for a person.
-    pub conflicts_open: u64,
-    /// Conflicts in its journal, all told.
-    pub conflicts: u64,
-    /// Tables whose conflicts the journal keeps for so many days once they ended; those of the others for ever.
-    pub kept_days: Vec<(String, u64)>,
-    /// Rows that stand aside because another has a unique value of theirs.
-    pub parked: u64,
-}
-
-/// Another replica, as far as this one knows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PeerStatus {
-    /// The name that rules know it by.
-    pub endpoint: String,
-    /// Versions here that it has not been seen to have; `None` where nothing is known of that.
-    pub waiting: Option<u64>,
-    /// When this one last read from it, UTC.
-    pub heard_at: Option<String>,
-}
+use tidewater_core::link::{Behind, FollowerStatus, LinkStatus, PeerStatus, ReplicaStatus, Status, TableStatus};
 
 /// Appended rows are counted so far: it takes about a second.
 const APPENDED_COUNTED_MAX: u64 = 10_000_000;
 
-/// A link that reads this database.
-#[derive(Debug, Clone)]
-pub struct FollowerStatus {
-    /// The link.
-    pub link: String,
-    /// Its target, as people know it.
-    pub target: String,
-    /// The target's identity.
-    pub target_identity: String,
-    /// Logged keys and appended rows that it has not confirmed; `None` once it is so far behind that it must compare.
-    pub pending: Option<u64>,
-    /// When it last confirmed, UTC.
-    pub seen_at: String,
-}
-
-/// A link that writes this database.
-#[derive(Debug, Clone)]
-pub struct LinkStatus {
-    /// The link.
-    pub link: String,
-    /// Its source, as people know it.
-    pub source: String,
-    /// The source's identity.
-    pub source_identity: String,
-    /// How far it came.
-    pub position: Option<String>,
-    /// When it last wrote, UTC.
-    pub updated_at: String,
-    /// Its tables.
-    pub tables: Vec<TableStatus>,
-    /// The rows it holds back.
-    pub held: Vec<Held>,
-}
-
-/// One table of a link.
-#[derive(Debug, Clone)]
-pub struct TableStatus {
-    /// Its name at the source.
-    pub name: String,
-    /// `copying`, `meeting`, `comparing`, `following`, `halted`.
-    pub phase: String,
-    /// Where halted: what would mend it.
-    pub reason: Option<String>,
-}
-
-impl Status {
-    /// Reads it.
-    pub fn of(database: &Database, env: &Env) -> Result<Self> {
-        if !database.exists() {
-            return Err(crate::error::missing(&database.path, &database.shown));
-        }
-        let open = Open::new(database, Access::Read, env)?;
-        open.read(|c| {
-            let mut status = read(c).map_err(|e| open.explain(e))?;
-            for link in &mut status.links {
-                let held = ledger::held(c, &link.link).map_err(|e| open.explain(e))?;
-                link.held = held.into_iter().collect::<Result<_>>()?;
-            }
-            Ok(status)
-        })
+/// Reads what a database knows about its links.
+pub fn status(database: &Database, env: &Env) -> Result<Status> {
+    if !database.exists() {
+        return Err(crate::error::missing(&database.path, &database.shown));
     }
+    let open = Open::new(database, Access::Read, env)?;
+    open.read(|c| {
+        let mut status = read(c).map_err(|e| open.explain(e))?;
+        for link in &mut status.links {
+            let held = ledger::held(c, &link.link).map_err(|e| open.explain(e))?;
+            link.held = held.into_iter().collect::<Result<_>>()?;
+        }
+        Ok(status)
+    })
 }
 
 /// The appended rows of a table that a link has not confirmed: in ranges in its log, and beyond what the log knows of.
@@ -163,8 +69,8 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
                     link: row.get(0)?,
                     target: row.get(1)?,
                     target_identity: row.get(2)?,
-                    seen_at: row.get(3)?,
-                    pending: (forgotten != Some(true)).then_some(pending),
+                    seen_at: Some(row.get(3)?),
+                    behind: if forgotten == Some(true) { Behind::TooFar } else { Behind::Changes(pending) },
                 })
             })?
             .collect::<Result<_, _>>()?;
@@ -173,7 +79,9 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
             for follower in &mut status.followers {
                 for table in &appended {
                     let rows = pending_rows(c, &follower.link, table)?;
-                    follower.pending = follower.pending.map(|pending| pending + rows);
+                    if let Behind::Changes(pending) = &mut follower.behind {
+                        *pending += rows;
+                    }
                 }
             }
         }
@@ -238,6 +146,11 @@ fn replica(c: &Connection) -> rusqlite::Result<Option<ReplicaStatus>> {
         parked: number("SELECT count(*) FROM _tidewater_parked")?,
         ..ReplicaStatus::default()
     };
+    if meta::has_tops(c)? {
+        for table in Appended::all(c)? {
+            status.pending += pending_rows(c, "both ways", &table)?;
+        }
+    }
     for (endpoint, heard_at, confirmed) in peers {
         let waiting = match confirmed {
             Some(confirmed) => Some(c.query_row(waiting, (confirmed, &endpoint), |row| row.get(0))?),

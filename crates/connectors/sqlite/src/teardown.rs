@@ -31,6 +31,8 @@ pub(crate) fn source(c: &Connection, link: &str) -> rusqlite::Result<Vec<String>
     }
     let readers: i64 = c.query_row("SELECT count(*) FROM _tidewater_reader", [], |row| row.get(0))?;
     if readers == 0 {
+        // Not before: triggers that hand rows to it stay until the last reader goes, or has others made.
+        c.execute_batch(&format!("DROP VIEW IF EXISTS {}", crate::triggers::APPENDED))?;
         drop_tables(c, &SOURCE_TABLES)?;
         gone.push("the change log".to_owned());
     } else {

@@ -3,8 +3,8 @@
 //! They append keys to the log, never values, and name only key and unique columns, so that dropping any other
 //! column does not break on them. They call no function, and look up only what a unique index demands: each look would
 //! cost the application as much as the log entry does. What is appended beyond the highest row number known is not
-//! logged (`appended`). Only where a table is written on several sides is every row logged, with the time, by which
-//! concurrent writes are ranked. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
+//! logged (`appended`). Only where a table is written on several sides do entries carry the time, by which concurrent
+//! writes are ranked, and then appended rows are logged one by one until there are many. Past its cap the log forgets its oldest entries; the engine sees the gap and compares.
 //! Tests: each trap by name in `tests/it/traps.rs`.
 
 use crate::meta::PREFIX;
@@ -17,6 +17,20 @@ use tidewater_core::change::Identity;
 /// The log is cut to its cap once in so many entries, or in an eighth of the cap. A power of two: the test is one
 /// bit operation.
 const CUT_EVERY_MAX: u64 = 1024;
+
+/// The time, as a Julian day number: what any SQLite library can tell to the millisecond. Asked for without `'now'`,
+/// which it would have to read first.
+const NOW: &str = "julianday()";
+
+/// The view that rows with a time are handed to.
+pub(crate) const APPENDED: &str = "_tidewater_appended";
+
+/// Rows that were appended within this part of a day, 86 ms, may be logged by one entry, with the time of the first.
+const RANGE_DAYS: &str = "0.000001";
+
+/// One in so many appended rows that are logged by their keys begins a range: a range touches one page more than an
+/// entry does, which is not worth it for rows that come one at a time. A power of two.
+const RANGE_EVERY: i64 = 16;
 
 /// The trigger on the log that keeps it bounded.
 const CAP: &str = "_tidewater_cap";
@@ -48,7 +62,7 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     let table = &details.table;
     let keys: Vec<&str> = table.key.iter().map(String::as_str).collect();
     let columns: Vec<String> = (1..=keys.len()).map(|n| format!("k{n}")).collect();
-    let (at, tab_now) = if timed { ("at, ", format!("{tab}, julianday('now')")) } else { ("", tab.to_string()) };
+    let (at, tab_now) = if timed { ("at, ", format!("{tab}, {NOW}")) } else { ("", tab.to_string()) };
     let into = format!("INSERT INTO _tidewater_log(tab, {at}{})", columns.join(", "));
     let log = |row: &str| format!("{into} VALUES ({tab_now}, {});", list(&format!("{row}."), keys.iter().copied()));
     let probes = probes(details);
@@ -69,8 +83,9 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     let mut key_columns: Vec<&str> = if table.identity == Identity::RowNumber { vec![] } else { keys.clone() };
     key_columns.extend(aliases);
     let key_columns = list("", key_columns);
+    let (unknown, appended) = inserts(details, tab, writer, timed);
     let mut parts = vec![
-        ("i", "AFTER INSERT".to_owned(), not_appended(details, tab, writer, timed), log("NEW")),
+        ("i", "AFTER INSERT".to_owned(), unknown, appended.unwrap_or_else(|| log("NEW"))),
         ("u", "AFTER UPDATE".to_owned(), String::new(), log("NEW")),
         ("d", "AFTER DELETE".to_owned(), String::new(), log("OLD")),
         ("k", format!("AFTER UPDATE OF {key_columns}"), format!(" WHEN {}", moved.join(" OR ")), log("OLD")),
@@ -90,16 +105,39 @@ pub(crate) fn triggers(details: &Details, tab: i64, writer: Writer, timed: bool)
     parts.into_iter().map(make).collect()
 }
 
-/// When other programs' inserts are logged: where the highest row number known is gone, or the time is asked for, always. The engine's own are
-/// logged one by one, under its link.
-fn not_appended(details: &Details, tab: i64, writer: Writer, timed: bool) -> String {
-    match (writer, details.named_row_number()) {
-        (Writer::Application, Some(key)) if !timed => {
-            let top = format!("(SELECT top FROM _tidewater_table WHERE id = {tab})");
-            format!(" WHEN (NEW.{} > {top}) IS NOT 1", quote(key))
-        }
-        _ => String::new(),
+/// Which of other programs' inserts are logged, and how. Where the highest row number known is gone, all are. The
+/// engine's own are logged one by one, under its link.
+fn inserts(details: &Details, tab: i64, writer: Writer, timed: bool) -> (String, Option<String>) {
+    let (Writer::Application, Some(key)) = (writer, details.named_row_number()) else { return Default::default() };
+    let (key, table) = (quote(key), quote(&details.table.name));
+    if !timed {
+        let top = format!("(SELECT top FROM _tidewater_table WHERE id = {tab})");
+        return (format!(" WHEN (NEW.{key} > {top}) IS NOT 1"), None);
     }
+    let in_range = format!("top < NEW.{key} AND {NOW} - at BETWEEN 0 AND {RANGE_DAYS}");
+    let when = format!(" WHEN NOT EXISTS (SELECT 1 FROM _tidewater_table WHERE id = {tab} AND {in_range})");
+    let body = format!("INSERT INTO {APPENDED} VALUES ({tab}, NEW.{key}, (SELECT max({key}) FROM {table}));");
+    (when, Some(body))
+}
+
+/// Makes what the triggers with ranges hand their rows to: a view that holds nothing, with a trigger that logs the row by
+/// its key, makes the entry for a range that is over, and now and then begins one.
+///
+/// It is apart because SQLite sets up all that a trigger could do for each row, whether it does it or not.
+pub(crate) fn install_ranges(connection: &Connection) -> rusqlite::Result<()> {
+    let turn = format!("(SELECT max(seq) FROM _tidewater_log) & {} = 0", RANGE_EVERY - 1);
+    // Only the last row ends a range, or begins one: so rows beyond it are of later times.
+    let last = "id = NEW.tab AND top < NEW.k AND NEW.k = NEW.last";
+    connection.execute_batch(&format!(
+        "CREATE VIEW IF NOT EXISTS {APPENDED} AS SELECT 0 AS tab, 0 AS k, 0 AS last;
+         CREATE TRIGGER IF NOT EXISTS {APPENDED}_i INSTEAD OF INSERT ON {APPENDED} BEGIN
+         INSERT INTO _tidewater_log(tab, at, k1) VALUES (NEW.tab, {NOW}, NEW.k);
+         INSERT INTO _tidewater_log(tab, at, k1, k2) SELECT -id, at, top, NEW.k - 1 FROM _tidewater_table
+         WHERE at IS NOT NULL AND {last};
+         UPDATE _tidewater_table SET top = NEW.k, at = CASE WHEN at IS NULL THEN {NOW} END
+         WHERE (at IS NOT NULL OR {turn}) AND {last};
+         END;"
+    ))
 }
 
 /// The trigger that bounds the log at about `rows_max` entries.

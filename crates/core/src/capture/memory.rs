@@ -144,6 +144,7 @@ impl Source for MemorySource {
                 changes.push(Change { table, key, op: row.map_or(Op::Delete, Op::Upsert) });
             }
             Ok(Read::Changes(Transaction {
+                emptied: vec![],
                 changes,
                 position: Self::position(state, through),
                 settled: through == state.log.len(),

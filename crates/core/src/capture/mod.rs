@@ -23,6 +23,8 @@ use std::time::Duration;
 pub struct Survey {
     /// The identity of this database: stored with our own tables, or made now and stored when they are.
     pub identity: String,
+    /// The kind of database, in whose words tables are declared: two of one kind can take each other's statements.
+    pub dialect: &'static str,
     /// The tables that can be carried.
     pub tables: Vec<Table>,
     /// The tables that cannot, with the reason.
@@ -101,6 +103,12 @@ pub trait Source: Scan {
 
     /// `position` is durable at the target: what lies before it may be forgotten. `flush` does so at once.
     async fn confirm(&mut self, position: &Position, flush: bool) -> Result<()>;
+
+    /// The run ends, and nobody says when the next one comes: what would grow at the source without a bound until then
+    /// is taken out. Says what, and what that means, for people.
+    async fn rest(&mut self) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Takes out everything that `begin` installed for this link; says what.
     async fn leave(&mut self, link: &str) -> Result<Vec<String>>;

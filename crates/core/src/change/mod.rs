@@ -16,7 +16,7 @@ pub(crate) use encoding::{read_varint, take, varint};
 pub use filter::{BinaryOp, Expr, Filter, FilterError};
 pub use hash::{RangeHash, RowHash};
 pub use row::{Key, Row, RowBuilder};
-pub use schema::{Column, ForeignKey, Identity, Table, Unique};
+pub use schema::{Column, ColumnKind, ForeignKey, Identity, Table, Unique};
 pub use scope::{Deletes, Mapping, Pattern, Scope, TableScope, View, ViewColumn};
 pub use value::{Decimal, Value};
 
@@ -76,6 +76,8 @@ impl Change {
 /// snapshot; not `settled` as long as the queue had more, because rows that belong together may still be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
+    /// Tables (by index of the mapping) that were emptied as a whole; that comes before the changes.
+    pub emptied: Vec<usize>,
     /// The changes, in the order in which they are to take effect.
     pub changes: Vec<Change>,
     /// The position after the last change.

@@ -159,7 +159,8 @@ impl Session<'_> {
             true => Mode::KeepExisting,
             false => Mode::Journal { run: self.report.run.clone() },
         };
-        let batch = |changes| Batch { changes, progress: Progress::None, settled: false, mode: mode.clone() };
+        let batch =
+            |changes| Batch { emptied: vec![], changes, progress: Progress::None, settled: false, mode: mode.clone() };
         // Rows are taken away first: a row that comes may need a unique value that one of them holds.
         for keys in deleted.chunks(self.budget().rows_max) {
             self.check_stop()?;
@@ -278,7 +279,8 @@ impl Copied {
             false => Progress::None,
         };
         let changes = chunk.rows.into_iter().map(change).collect();
-        let batch = Batch { changes, progress, settled: false, mode: Mode::Journal { run: run.to_owned() } };
+        let batch =
+            Batch { emptied: vec![], changes, progress, settled: false, mode: Mode::Journal { run: run.to_owned() } };
         Self { batch, through: chunk.through, left_out: chunk.left_out }
     }
 }

@@ -67,12 +67,13 @@ impl Session<'_> {
         let after = transaction.position.clone();
         let (settled, after_ms) = (transaction.settled, transaction.after_ms);
         self.report.left_out += transaction.left_out;
-        let halted = |change: &Change| matches!(self.phases[change.table], Phase::Halted(_));
-        let changes = if transaction.folded { transaction.changes } else { fold([transaction]) };
-        let changes: Vec<Change> = changes.into_iter().filter(|c| !halted(c)).collect();
+        let halted = |table: usize| matches!(self.phases[table], Phase::Halted(_));
+        let emptied = transaction.emptied.iter().copied().filter(|table| !halted(*table)).collect();
+        let changes = if transaction.folded { transaction.changes } else { fold(transaction.changes) };
+        let changes: Vec<Change> = changes.into_iter().filter(|c| !halted(c.table)).collect();
         let rows = changes.len();
         let progress = Progress::Position { before: self.position.clone(), after: after.clone() };
-        let batch = Batch { changes, progress, settled, mode: Mode::Replace };
+        let batch = Batch { emptied, changes, progress, settled, mode: Mode::Replace };
         let (env, budget) = (self.env, self.budget());
         let (written, ahead) = if settled {
             (timed_write(env, &mut self.target, batch).await?, None)
@@ -122,7 +123,10 @@ impl Session<'_> {
                 rest = later;
                 let rows = changes.len() as u64;
                 let mode = Mode::Journal { run: self.report.run.clone() };
-                let written = self.target.write(Batch { changes, progress: Progress::None, settled, mode }).await?;
+                let written = self
+                    .target
+                    .write(Batch { emptied: vec![], changes, progress: Progress::None, settled, mode })
+                    .await?;
                 self.report.upserts += written.upserts;
                 self.report.deletes += written.deletes;
                 self.report.journal(&written);
@@ -141,6 +145,12 @@ impl Session<'_> {
             if let Phase::Halted(why) = phase {
                 self.report.halted.insert(mapping.source.table.clone(), why.clone());
             }
+        }
+        if self.settings.run == Run::UntilInStep
+            && !self.settings.keeps_log
+            && let Some(notice) = self.source.rest().await?
+        {
+            self.notice(notice);
         }
         if in_step {
             self.tell(&State::InStep);

@@ -14,6 +14,7 @@ mod report;
 mod retry;
 mod session;
 mod state;
+mod status;
 mod throttle;
 
 pub use crate::apply::Existing;
@@ -26,6 +27,7 @@ pub use plan::{Plan, PlannedTable, no_key_note};
 pub use report::Report;
 pub use retry::Backoff;
 pub use state::{Event, Observer, State, Unwatched};
+pub use status::{Behind, FollowerStatus, LinkStatus, PeerStatus, ReplicaStatus, Status, TableStatus};
 
 use crate::apply::Target;
 use crate::capture::Source;
@@ -117,6 +119,8 @@ pub struct Settings {
     pub wait: Duration,
     /// How long the link rests between rounds; zero follows at once.
     pub every: Duration,
+    /// Whether a run that ends by itself leaves in place what grows at the source until the next one, without a bound.
+    pub keeps_log: bool,
     /// Whether a watching link waits for an end that was not there when it began.
     pub patient: bool,
     /// How long it runs.
@@ -135,6 +139,7 @@ impl Default for Settings {
             journal_keep_days: None,
             wait: Duration::from_millis(500),
             every: Duration::ZERO,
+            keeps_log: true,
             patient: false,
             run: Run::UntilInStep,
         }

@@ -75,7 +75,10 @@ impl<'a> Session<'a> {
         let mut target = link.ends.target().await?;
         let target_survey = target.survey().await?;
         refuse_reversal(&source_survey, &target_survey, &names)?;
-        let (tables, mappings) = resolve(&link.settings, &source_survey, &names)?;
+        let (mut tables, mappings) = resolve(&link.settings, &source_survey, &names)?;
+        if source_survey.dialect != target_survey.dialect {
+            tables = tables.into_iter().map(Table::in_other_words).collect();
+        }
         let identity = format!("{}|{}|{}", link.settings.sync, source_survey.identity, target_survey.identity);
         let id = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
         let writer = Writer {

@@ -1,11 +1,10 @@
 //! Net effect: several changes of one row become one, so that catching up costs less than living through it.
 
-use crate::change::{Change, Key, Op, Row, Transaction, Value};
+use crate::change::{Change, Key, Op, Row, Value};
 use std::collections::HashMap;
 
-/// Folds transactions, in order, into at most one change per row. The order of first appearance is kept.
-pub fn fold(transactions: impl IntoIterator<Item = Transaction>) -> Vec<Change> {
-    let all: Vec<Change> = transactions.into_iter().flat_map(|t| t.changes).collect();
+/// Folds changes, in order, into at most one per row. The order of first appearance is kept.
+pub fn fold(all: Vec<Change>) -> Vec<Change> {
     let mut first: HashMap<(usize, &Key), usize> = HashMap::with_capacity(all.len());
     let into: Vec<usize> =
         all.iter().enumerate().map(|(at, change)| *first.entry((change.table, &change.key)).or_insert(at)).collect();

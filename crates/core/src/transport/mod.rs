@@ -14,6 +14,8 @@ use crate::change::{Change, Key, Position};
 /// Changes that are applied together in one transaction at the target, with the progress that they make.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
+    /// Tables (by index of the mapping) whose rows all go first, as far as the mapping sees them.
+    pub emptied: Vec<usize>,
     /// At most one change per row.
     pub changes: Vec<Change>,
     /// Stored in the same transaction as the changes.

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use tidewater_core::change::{Change, Key, Op, Position, Row, Transaction, Value};
+use tidewater_core::change::{Change, Key, Op, Row, Value};
 use tidewater_core::transport::fold;
 
 /// Rows by table and key.
@@ -27,18 +27,6 @@ fn row(id: i64, cells: &[Option<i64>]) -> Row {
 fn whole(id: i64, cells: &[Option<i64>]) -> Row {
     let cells: Vec<Option<i64>> = cells.iter().map(|cell| Some(cell.unwrap_or(0))).collect();
     row(id, &cells)
-}
-
-fn transactions(changes: Vec<Change>, size: usize) -> Vec<Transaction> {
-    let transaction = |(at, changes): (usize, &[Change])| Transaction {
-        changes: changes.to_vec(),
-        position: Position(at.to_string()),
-        settled: true,
-        folded: false,
-        after_ms: None,
-        left_out: 0,
-    };
-    changes.chunks(size.max(1)).enumerate().map(transaction).collect()
 }
 
 /// The model of a strict target: an insert finds nothing, an update finds its row, an upsert and a delete find either.
@@ -117,7 +105,7 @@ fn history(base: &State, wishes: &[Wish]) -> Vec<Change> {
     changes
 }
 
-fn folding_changes_nothing(base: &State, changes: Vec<Change>, size: usize) -> Result<(), TestCaseError> {
+fn folding_changes_nothing(base: &State, changes: Vec<Change>) -> Result<(), TestCaseError> {
     let one_by_one = carry_out_all(base, &changes).map_err(TestCaseError::fail)?;
     let first_seen: Vec<(usize, Key)> = changes.iter().fold(vec![], |mut seen, change| {
         let at = (change.table, change.key.clone());
@@ -126,7 +114,7 @@ fn folding_changes_nothing(base: &State, changes: Vec<Change>, size: usize) -> R
         }
         seen
     });
-    let folded = fold(transactions(changes, size));
+    let folded = fold(changes);
     let order: Vec<(usize, Key)> = folded.iter().map(|c| (c.table, c.key.clone())).collect();
     prop_assert_eq!(order, first_seen, "each row once, in the order in which it came first");
     prop_assert_eq!(carry_out_all(base, &folded).map_err(TestCaseError::fail)?, one_by_one);
@@ -137,31 +125,30 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(rounds() * 5))]
 
     #[test]
-    fn folding_a_log_changes_nothing(base in base(), wishes in vec(wish(false), 0..30), size in 1..10usize) {
+    fn folding_a_log_changes_nothing(base in base(), wishes in vec(wish(false), 0..30)) {
         let changes = history(&base, &wishes);
-        folding_changes_nothing(&base, changes, size)?;
+        folding_changes_nothing(&base, changes)?;
     }
 
     #[test]
-    fn folding_with_upserts_between_changes_nothing(base in base(), wishes in vec(wish(true), 0..30), size in 1..10usize) {
+    fn folding_with_upserts_between_changes_nothing(base in base(), wishes in vec(wish(true), 0..30)) {
         let changes = history(&base, &wishes);
-        folding_changes_nothing(&base, changes, size)?;
+        folding_changes_nothing(&base, changes)?;
     }
 
     /// A state queue may be read again from the beginning: its changes hold whatever the target has.
     #[test]
     fn folding_a_state_queue_holds_on_any_target(base in base(), other in base(), wishes in vec(wish(true), 0..30)) {
         let queue: Vec<Change> = history(&base, &wishes.into_iter().map(|w| Wish { upsert: true, ..w }).collect::<Vec<_>>());
-        folding_changes_nothing(&other, queue, 4)?;
+        folding_changes_nothing(&other, queue)?;
     }
 
     #[test]
     fn folding_in_pieces_is_folding_at_once(base in base(), wishes in vec(wish(false), 0..30), cut in any::<proptest::sample::Index>()) {
         let changes = history(&base, &wishes);
         let (early, late) = changes.split_at(cut.index(changes.len() + 1).min(changes.len()));
-        let piece = |changes: &[Change]| transactions(fold(transactions(changes.to_vec(), 3)), 1);
-        let pieces = piece(early).into_iter().chain(piece(late));
-        prop_assert_eq!(fold(pieces), fold(transactions(changes, 3)));
+        let pieces = [early, late].into_iter().flat_map(|piece| fold(piece.to_vec())).collect();
+        prop_assert_eq!(fold(pieces), fold(changes));
     }
 }
 
@@ -169,7 +156,7 @@ proptest! {
 #[track_caller]
 fn folds(first: Op, second: Op, net: Op) {
     let change = |op: &Op| Change { table: 0, key: key(1), op: op.clone() };
-    let folded = fold(transactions(vec![change(&first), change(&second)], 1));
+    let folded = fold(vec![change(&first), change(&second)]);
     assert_eq!(folded, [change(&net)], "{first:?}, then {second:?}");
 }
 
@@ -224,11 +211,10 @@ fn equal_keys_of_two_tables_are_two_rows() {
     let change = |table, op| Change { table, key: key(1), op };
     let changes = vec![change(0, Op::Insert(full(1))), change(1, Op::Delete), change(0, Op::Update(half(2)))];
     let net = [change(0, Op::Insert(mixed(2, 1))), change(1, Op::Delete)];
-    assert_eq!(fold(transactions(changes, 1)), net);
+    assert_eq!(fold(changes), net);
 }
 
 #[test]
 fn nothing_folds_to_nothing() {
-    assert_eq!(fold([]), []);
-    assert_eq!(fold(transactions(vec![], 1)), []);
+    assert_eq!(fold(vec![]), []);
 }

@@ -14,7 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tidewater_core::apply::MemoryTarget;
 use tidewater_core::capture::MemorySource;
-use tidewater_core::change::{Column, ForeignKey, Identity, Key, Position, Row, Table, Value};
+use tidewater_core::change::{Column, ColumnKind, ForeignKey, Identity, Key, Position, Row, Table, Value};
 use tidewater_core::env::Env;
 use tidewater_core::link::{Event, Existing, Link, Observer, Report, Settings, State};
 use tidewater_core::{Error, Result};
@@ -60,6 +60,7 @@ pub(crate) fn table(name: &str) -> Table {
     let column = |name: &str, declared: &str| Column {
         name: name.to_owned(),
         declared: declared.to_owned(),
+        kind: ColumnKind::default(),
         not_null: false,
         default: None,
         generated: false,

@@ -3,16 +3,20 @@
 use super::Journal;
 use crate::args::JournalArgs;
 use crate::commands::DONE;
-use crate::endpoint::typed;
+use crate::endpoint::{Endpoint, typed};
 use crate::output::{self, count};
 use serde_json::json;
 use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::replica::Selection;
-use tidewater_sqlite::{Access, SqliteTarget};
+use tidewater_sqlite::Access;
 
 /// Forgets what is over for more than so many days.
 pub(super) async fn forget(args: &JournalArgs, days: u64) -> Result<u8> {
+    let endpoint = Endpoint::parse(&args.url)?;
+    if let Endpoint::Postgres(_) = endpoint {
+        return forget_runs(&endpoint, days, args.json).await;
+    }
     let mut journal = Journal::open(&args.url, Access::Write)?;
     let conflicts = match &mut journal.replica {
         Some(replica) => replica.forget_older(days).await?,
@@ -23,7 +27,7 @@ pub(super) async fn forget(args: &JournalArgs, days: u64) -> Result<u8> {
     drop(replica);
     let rows = match status.journal.is_empty() {
         true => 0,
-        false => SqliteTarget::open(&database, Access::Write, &Env::real())?.forget(days).await?,
+        false => endpoint.forget(days, &Env::real()).await?,
     };
     if args.json {
         let facts = json!({
@@ -41,5 +45,20 @@ pub(super) async fn forget(args: &JournalArgs, days: u64) -> Result<u8> {
         let stay = count(stay, "conflict stays", "conflicts stay");
         output::line(&format!("  {stay}; see: tidewater conflicts list {}", typed(&database)));
     }
+    Ok(DONE)
+}
+
+/// The same where the journal holds only what runs one way replaced or deleted.
+async fn forget_runs(endpoint: &Endpoint, days: u64, json: bool) -> Result<u8> {
+    let (shown, rows) = (endpoint.shown(), endpoint.forget(days, &Env::real()).await?);
+    if json {
+        let facts = json!({
+            "database": shown, "conflicts_forgotten": 0, "conflicts_kept": 0, "rows_forgotten": rows,
+        });
+        output::line(&facts.to_string());
+        return Ok(DONE);
+    }
+    let (rows, days) = (count(rows, "row", "rows"), count(days, "day", "days"));
+    output::line(&format!("{shown}: forgot {rows} that runs replaced or deleted more than {days} ago"));
     Ok(DONE)
 }

@@ -6,9 +6,10 @@ use crate::commands::DONE;
 use crate::endpoint::{quoted, typed};
 use crate::output::{self, FAINT, LOOK, count, number, styled};
 use serde_json::{Map, Value, json};
+use tidewater_core::link::ReplicaStatus;
 use tidewater_core::replica::{Entry, Selection};
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Access, Database, ReplicaStatus};
+use tidewater_sqlite::{Access, Database};
 
 /// Digits of an ID that are shown at least.
 pub(super) const DIGITS_MIN: usize = 8;

@@ -3,14 +3,14 @@
 use super::{Journal, hexadecimal, literal};
 use crate::args::{ResolveArgs, RestoreArgs};
 use crate::commands::DONE;
-use crate::endpoint::typed;
+use crate::endpoint::{Endpoint, typed};
 use crate::output::{self, count};
 use serde_json::json;
 use tidewater_core::change::Value;
 use tidewater_core::env::Env;
 use tidewater_core::replica::{Choice, Entry, Selection};
 use tidewater_core::{Error, Kind, Result, code};
-use tidewater_sqlite::{Access, SqliteTarget};
+use tidewater_sqlite::Access;
 
 /// Settles one as a person chose.
 pub(super) async fn resolve(args: ResolveArgs) -> Result<u8> {
@@ -56,6 +56,12 @@ pub(super) async fn resolve(args: ResolveArgs) -> Result<u8> {
 
 /// Puts back what lost one conflict, or what a run replaced, deleted or settled.
 pub(super) async fn restore(args: RestoreArgs) -> Result<u8> {
+    let endpoint = Endpoint::parse(&args.journal.url)?;
+    if let (Endpoint::Postgres(_), Some(run)) = (&endpoint, &args.run) {
+        let put_back = PutBack { rows: endpoint.restore(run, &Env::real()).await?, ..PutBack::default() };
+        put_back.tell(&endpoint, run, args.journal.json);
+        return Ok(DONE);
+    }
     let mut journal = Journal::open(&args.journal.url, Access::Write)?;
     if let Some(run) = &args.run {
         return restore_run(journal, run, args.journal.json).await;
@@ -83,30 +89,49 @@ async fn restore_run(mut journal: Journal, run: &str, json: bool) -> Result<u8> 
     let entries = journal.conflicts(&selection).await?;
     // What was written since is newer than what the run settled.
     let (since, settled): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.ended_ms.is_some());
-    let mut conflicts = 0;
+    let mut put_back = PutBack { since: since.len() as u64, ..PutBack::default() };
     // A row that stands aside comes back by itself, if what is put back makes room for it, or is its parent.
     for entry in settled.iter().filter(|entry| !entry.stands_aside()) {
-        conflicts += u64::from(journal.replica()?.settle(entry.id, Choice::Restore).await?);
+        put_back.conflicts += u64::from(journal.replica()?.settle(entry.id, Choice::Restore).await?);
     }
     let Journal { database, status, replica } = journal;
     drop(replica);
-    let mut rows = 0;
+    let endpoint = Endpoint::from(database);
     if entries.is_empty() || status.journal.iter().any(|(known, _)| known == run) {
-        rows = SqliteTarget::open(&database, Access::Write, &Env::real())?.restore(run).await?;
+        put_back.rows = endpoint.restore(run, &Env::real()).await?;
     }
-    if json {
-        let facts = json!({
-            "database": database.shown, "run": run, "rows_restored": rows, "conflicts_restored": conflicts,
-            "written_since": since.len(),
-        });
-        output::line(&facts.to_string());
-        return Ok(DONE);
-    }
-    let back = count(rows + conflicts, "row", "rows");
-    output::line(&format!("{}: {back} put back as before the run {run}", database.shown));
-    if !since.is_empty() {
-        let left = count(since.len() as u64, "row was written since and stays", "rows were written since and stay");
-        output::line(&format!("  {left}; one by one: tidewater conflicts restore {} ID", typed(&database)));
-    }
+    put_back.tell(&endpoint, run, json);
     Ok(DONE)
+}
+
+/// What of a run was put back.
+#[derive(Default)]
+struct PutBack {
+    /// Rows that it replaced or deleted one way.
+    rows: u64,
+    /// Conflicts that it settled.
+    conflicts: u64,
+    /// Conflicts whose rows were written since, which stay as they are.
+    since: u64,
+}
+
+impl PutBack {
+    fn tell(&self, endpoint: &Endpoint, run: &str, json: bool) {
+        let Self { rows, conflicts, since } = *self;
+        let shown = endpoint.shown();
+        if json {
+            let facts = json!({
+                "database": shown, "run": run, "rows_restored": rows, "conflicts_restored": conflicts,
+                "written_since": since,
+            });
+            output::line(&facts.to_string());
+            return;
+        }
+        let back = count(rows + conflicts, "row", "rows");
+        output::line(&format!("{shown}: {back} put back as before the run {run}"));
+        if since > 0 {
+            let left = count(since, "row was written since and stays", "rows were written since and stay");
+            output::line(&format!("  {left}; one by one: tidewater conflicts restore {} ID", endpoint.typed()));
+        }
+    }
 }

@@ -10,7 +10,7 @@ use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Counts, Exchange, ExchangePlan, PlannedShare, Prefer};
 use tidewater_core::merge::{DeleteUpdate, Orphans, Policy};
-use tidewater_sqlite::Status;
+use tidewater_sqlite::status;
 use tokio::sync::watch;
 
 /// Plans one exchange.
@@ -46,7 +46,7 @@ struct Sharing(Vec<Vec<String>>);
 impl Sharing {
     fn of(wanted: &WantedExchange) -> Self {
         let tables = |member: &SqliteMember| {
-            let status = Status::of(&member.database, &Env::real()).ok();
+            let status = status(&member.database, &Env::real()).ok();
             let tables = status.and_then(|status| status.replica).map(|replica| replica.tables).unwrap_or_default();
             tables.into_iter().map(|(table, _)| table).collect()
         };

@@ -117,8 +117,8 @@ fn a_password_in_the_file_is_refused_and_not_shown() {
 #[test]
 fn an_endpoint_of_a_kind_that_is_not_built_is_refused() {
     let place = given(SHOP);
-    place.file("tidewater.toml", &format!("{ENDPOINTS}{SYNC}").replace("sqlite:till.db", "postgres://host/shop"));
-    place.tidewater("run --until-in-step").exits(2).says("E0003 postgres: endpoints are not built yet");
+    place.file("tidewater.toml", &format!("{ENDPOINTS}{SYNC}").replace("sqlite:till.db", "mysql://host/shop"));
+    place.tidewater("run --until-in-step").exits(2).says("E0003 mysql: endpoints are not built yet");
     assert_eq!(place.installed("shop.db"), "");
 }
 

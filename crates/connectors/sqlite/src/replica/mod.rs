@@ -1,13 +1,13 @@
 //! A SQLite database as a replica: it accepts writes of its own, and takes in those of others.
 //!
-//! `join` makes it one, `seal` gives what other programs wrote a version, `queue` hands versions out, `take_in` joins
+//! `join` makes it one, `seal` gives what other programs wrote a version, in the order of `window`, `queue` hands versions out, `take_in` joins
 //! those of others, `show` writes the row of a state with its version, `parked` keeps rows aside that cannot be shown,
 //! `orphans` those that refer to rows that are not there, `journal` keeps what collided, `forget` forgets what of it is
 //! over for long, `ledger` counts, `witness` tells a copy from the original, `leaves` sees to replicas that hold a part.
 //!
 //! Architecture invariants: a state is decoded only with the row sealed, in the same transaction; what uses a number
-//! notes it with the witness before its commit; every commit here survives a crash of the machine, so nothing leaves
-//! that could be lost.
+//! notes it with the witness before its commit; every commit here survives a crash of the machine, but for parts of a
+//! seal before its last, and then nothing is handed out: so nothing leaves that could be lost.
 
 mod alike;
 mod choose;
@@ -25,6 +25,7 @@ mod seal;
 mod show;
 mod take_in;
 mod widen;
+mod window;
 mod witness;
 
 use crate::apply::TableWriter;
@@ -49,6 +50,7 @@ use tidewater_core::replica::{
 };
 use tidewater_core::transport::{Budget, Pace};
 use tidewater_core::{Error, Kind, Result, code};
+use window::Window;
 use witness::Witness;
 
 /// As what sealing reads the log, and under what the engine's own writes are logged.
@@ -122,6 +124,10 @@ struct Member {
     chained_at: Option<i64>,
     /// How many rows are sealed in one transaction.
     pace: Pace,
+    /// What was read of the log and is not sealed yet.
+    window: Option<Window>,
+    /// There may be more to prune of the log than was.
+    unpruned: bool,
     /// The number of a table with a row that was written past the log: it is to be looked at as a whole.
     suspect: Cell<Option<i64>>,
     /// The number that changes when another connection commits, as seen with nothing left to seal.
@@ -157,6 +163,8 @@ impl Member {
             catching_up: false,
             chained_at: None,
             pace,
+            window: None,
+            unpruned: false,
             suspect: Cell::new(None),
             quiet_at: None,
         })
@@ -182,6 +190,7 @@ impl Member {
         match Ledger::load(c).map_err(sqlite)? {
             Some(now) if now.continues(&self.ledger) && witness.confirms(now.node(), now.seq, now.witnessed_ns) => {
                 self.ledger = now;
+                self.window = None;
                 Ok(())
             }
             _ => Err(crate::capture::restored(&open.database.shown)),
@@ -245,6 +254,7 @@ impl State {
             member.ledger = before;
             member.chained_at = None;
             member.beside = None;
+            member.window = None;
             if told {
                 // The database keeps another time for it: whoever opens it before the next commit takes it for a copy.
                 witness.note(member.ledger.node(), member.ledger.seq)?;
@@ -286,15 +296,25 @@ impl State {
             if self.member.as_ref().is_some_and(|member| member.quiet_at == Some(now)) {
                 return Ok(true);
             }
+            self.read_ahead()?;
+            let more = self.member.as_ref().is_some_and(Member::seals_in_parts);
+            // Nothing is handed out before the last part is sealed: flushing that flushes those before it, too.
+            let unflushed = more && self.open.flush_later()?;
             let sealed = self.change(|open, c, member| {
                 let sealed = member.seal(open, c)?;
                 if matches!(sealed, Sealed::All) {
                     member.arrange(open, c)?;
                 }
                 Ok(Some(sealed))
-            })?;
+            });
+            if unflushed {
+                self.open.for_replica()?;
+            }
+            let sealed = sealed?;
             match sealed {
                 Some(Sealed::Some) => {}
+                // Once more, which is flushed.
+                Some(Sealed::All) if unflushed => {}
                 Some(Sealed::All) => {
                     if let Some(member) = &mut self.member {
                         member.quiet_at = Some(now);
@@ -304,6 +324,18 @@ impl State {
                 Some(Sealed::SchemaChanged) | None => return Ok(false),
             }
         }
+    }
+
+    /// Reads the log ahead, in a transaction that holds nobody up.
+    fn read_ahead(&mut self) -> Result<()> {
+        let (Some(member), Some(witness)) = (&mut self.member, &self.witness) else {
+            return Err(Error::internal("a replica is used before it joined"));
+        };
+        let open = &self.open;
+        open.read(|c| {
+            member.take_up(open, c, witness)?;
+            member.read_ahead(open, c)
+        })
     }
 
     fn seal_anew(&mut self) -> Result<bool> {

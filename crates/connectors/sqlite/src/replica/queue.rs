@@ -32,7 +32,8 @@ impl Member {
         budget: Budget,
     ) -> Result<Option<Versions>> {
         let sqlite = |e| open.explain(e);
-        if Ends::of(c).map_err(sqlite)?.last != self.ledger.sealed.seq {
+        let appended = self.following.has_beyond(c).map_err(sqlite)?;
+        if appended || Ends::of(c).map_err(sqlite)?.last != self.ledger.sealed.seq {
             return Ok(None);
         }
         let mut statement = c

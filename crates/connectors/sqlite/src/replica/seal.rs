@@ -5,9 +5,9 @@
 //! log entry twice is harmless.
 
 use super::show::Here;
+use super::window::{Ahead, Window};
 use super::{Member, SharedTable, key, parked};
 use crate::connection::Open;
-use crate::read::Look;
 use crate::scan::{self, One};
 use rusqlite::{Connection, OptionalExtension};
 use tidewater_core::change::{Change, Key, Op, Row};
@@ -18,6 +18,9 @@ use tidewater_core::{Error, Kind, Result, code};
 
 /// What `reshow` says of a table whose rows may be orphans, and nothing else is new about.
 const RESHOW_ORPHANS: i64 = 2;
+
+/// So many rows are looked up before they are sealed, and the clock is looked at.
+const SEALED_AT_ONCE: usize = 256;
 
 /// A version, as it is stored.
 pub(super) struct Stored {
@@ -73,6 +76,17 @@ pub(super) fn damaged(shown: &str, error: &dyn std::fmt::Display) -> Error {
     Error::new(Kind::Data, code::DECODE, format!("a row's version in {shown} cannot be read: {error}"))
         .meaning("Somebody changed a _tidewater_ table, or the database is damaged. Nothing was written.")
         .remedy("Restore the database, or run `tidewater teardown` on it and sync again as at first contact.")
+}
+
+/// The place of each table among all, parents before their children.
+fn ranks(generations: &[Vec<usize>]) -> Vec<usize> {
+    let mut ranks = vec![0; generations.iter().map(Vec::len).sum()];
+    for (rank, table) in generations.iter().flatten().enumerate() {
+        if let Some(place) = ranks.get_mut(*table) {
+            *place = rank;
+        }
+    }
+    ranks
 }
 
 /// The version of a row.
@@ -163,19 +177,77 @@ impl Member {
         if shown.sources.len() > 1 && other() { Shown::fallback(state, &self.tables[table].rules) } else { shown }
     }
 
-    /// Seals the next entries of the log.
+    /// Reads ahead what is to be sealed next, so that no lock is held meanwhile.
+    pub(super) fn read_ahead(&mut self, open: &Open, c: &Connection) -> Result<()> {
+        if self.window.is_none()
+            && let Ahead::Window(window) = self.ahead(open, c)?
+        {
+            self.window = Some(window);
+        }
+        Ok(())
+    }
+
+    fn ahead(&mut self, open: &Open, c: &Connection) -> Result<Ahead> {
+        // Parents before their children, as they are wanted elsewhere.
+        let ranks = ranks(&self.generations);
+        Window::read(open, c, &mut self.following, &self.ledger.sealed, &ranks)
+    }
+
+    /// Seals the next rows that the log tells of.
     pub(super) fn seal(&mut self, open: &Open, c: &Connection) -> Result<Sealed> {
         let start = open.env.clock.monotonic();
-        let found = match open.look_in(c, &mut self.following, &self.ledger.sealed, self.pace.budget())? {
-            Look::SchemaChanged => return Ok(Sealed::SchemaChanged),
-            Look::Nothing => return Ok(Sealed::All),
-            Look::Found(found) => found,
+        // What was appended gets an entry of its own, which the end of the log then counts.
+        if self.following.has_lost_appended(c).map_err(|e| open.explain(e))? {
+            return Ok(Sealed::SchemaChanged);
+        }
+        self.following.cut(c).map_err(|e| open.explain(e))?;
+        // Whatever happens, a window that was not gone on with is read again.
+        let mut window = match self.window.take() {
+            Some(window) => window,
+            None => match self.ahead(open, c)? {
+                Ahead::SchemaChanged => return Ok(Sealed::SchemaChanged),
+                Ahead::Nothing if self.unpruned => return self.confirm(open, c),
+                Ahead::Nothing => return Ok(Sealed::All),
+                Ahead::Window(window) => window,
+            },
         };
+        let Some(ends) = open.ends(c, &self.following, &self.ledger.sealed)? else {
+            return Ok(Sealed::SchemaChanged);
+        };
+        let mappings = self.following.mappings.clone();
+        let (mut rows, took) = (0, || open.env.clock.monotonic().saturating_sub(start));
+        // Rows that lie together take a fraction of the time of those that do not, and the one follows on the other.
+        let rows_max = self.pace.budget().rows_max;
+        let budget = Budget { rows_max: rows_max.min(SEALED_AT_ONCE), bytes_max: Pace::BYTES_MAX };
+        while rows == 0 || (rows < rows_max && took() < Pace::TARGET) {
+            let changes = window.next(c, &mappings, budget).map_err(|e| open.explain(e))?;
+            if changes.is_empty() {
+                break;
+            }
+            rows += changes.len();
+            self.seal_changes(open, c, changes)?;
+        }
+        self.withdraw(open, c, false)?;
+        self.pace.learn(rows, took());
+        let (done, through, within) = (window.left() == 0, window.through, window.within);
+        if done {
+            (self.ledger.sealed.seq, self.ledger.sealed.within) = (through, within);
+        } else {
+            self.window = Some(window);
+        }
+        let sealed = self.confirm(open, c)?;
+        Ok(if done && through == ends.last && within.is_none() { sealed } else { Sealed::Some })
+    }
+
+    /// Forgets what is sealed of the log, as far as is done at once.
+    fn confirm(&mut self, open: &Open, c: &Connection) -> Result<Sealed> {
+        let confirmed = crate::capture::confirm_here(c, &mut self.following, &self.ledger.sealed);
+        self.unpruned = confirmed.map_err(|e| open.explain(e))?;
+        Ok(if self.unpruned { Sealed::Some } else { Sealed::All })
+    }
+
+    fn seal_changes(&mut self, open: &Open, c: &Connection, changes: Vec<(Change, Option<i64>)>) -> Result<()> {
         let now = open.env.clock.now_ms();
-        let mut changes: Vec<(Change, Option<i64>)> = found.changes.into_iter().zip(found.written_ms).collect();
-        let rows = changes.len();
-        // Neighbours lie on the same pages.
-        changes.sort_by_cached_key(|(change, _)| (change.table, key::place(&change.key)));
         for (change, written) in changes {
             let row = match change.op {
                 Op::Insert(row) | Op::Update(row) | Op::Upsert(row) => Some(row),
@@ -183,11 +255,12 @@ impl Member {
             };
             self.seal_one(open, c, change.table, &change.key, row.as_ref(), written.unwrap_or(now))?;
         }
-        self.withdraw(open, c, false)?;
-        self.pace.learn(rows, open.env.clock.monotonic().saturating_sub(start));
-        self.ledger.sealed.seq = found.through;
-        crate::capture::confirm_here(c, &mut self.following, &self.ledger.sealed).map_err(|e| open.explain(e))?;
-        Ok(if found.settled { Sealed::All } else { Sealed::Some })
+        Ok(())
+    }
+
+    /// Whether what was read ahead will be sealed, or pruned, in more than one transaction.
+    pub(super) fn seals_in_parts(&self) -> bool {
+        self.unpruned || self.window.as_ref().is_some_and(|window| window.left() > self.pace.budget().rows_max)
     }
 
     /// Seals what is left of the log, and sees to the rows that stand aside. False where the schema changed.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tidewater_core::capture::{Read, Resumed};
 use tidewater_core::change::{Filter, Op, Position, TableScope, Transaction, Value};
 use tidewater_core::env::Env;
-use tidewater_core::link::{Event, Settings, State};
-use tidewater_sqlite::{Database, Status};
+use tidewater_core::link::{Behind, Event, Settings, State};
+use tidewater_sqlite::{Database, status};
 
 const TWO: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1,'a'),(2,'b');";
 
@@ -322,8 +322,8 @@ fn a_database_of_the_format_before_is_taken_up() {
     as_before(&pair.source);
     as_before(&pair.target);
     pair.writes("INSERT INTO t VALUES (3,'c'); DELETE FROM t WHERE id = 1;");
-    let status = Status::of(&Database::new(&pair.source), &Env::real()).expect("also before it is taken up");
-    assert_eq!(status.followers[0].pending, Some(2));
+    let status = status(&Database::new(&pair.source), &Env::real()).expect("also before it is taken up");
+    assert_eq!(status.followers[0].behind, Behind::Changes(2));
     let report = pair.syncs();
     assert!(report.compared > 0, "its triggers are made anew: {report:?}");
     pair.same();
@@ -478,22 +478,22 @@ fn a_source_that_only_appends_fills_no_log_while_nobody_reads() {
 #[test]
 fn what_is_pending_counts_appended_rows() {
     let pair = given(TWO).with(overwriting);
-    let pending = || {
-        let status = Status::of(&Database::new(&pair.source), &Env::real()).expect("reads");
-        status.followers.iter().map(|f| f.pending).collect::<Vec<_>>()
+    let behind = || {
+        let status = status(&Database::new(&pair.source), &Env::real()).expect("reads");
+        status.followers.iter().map(|f| f.behind).collect::<Vec<_>>()
     };
     let mut one = Step::of(&pair.source, "one");
     let began = one.begins(None).position;
     Step::of(&pair.source, "other").begins(None);
-    assert_eq!(pending(), [Some(0), Some(0)]);
+    assert_eq!(behind(), [Behind::Changes(0), Behind::Changes(0)]);
     pair.writes(&format!("{} UPDATE t SET v = 'x' WHERE id = 1; DELETE FROM t WHERE id = 30;", append(3, 50)));
-    assert_eq!(pending(), [Some(49), Some(49)], "47 rows and two keys");
+    assert_eq!(behind(), [Behind::Changes(49), Behind::Changes(49)], "47 rows and two keys");
     let mut at = began;
     while let Read::Changes(read) = one.reads(&at, 1_000, 1 << 20) {
         at = read.position;
     }
     one.confirms(&at);
-    assert_eq!(pending(), [Some(0), Some(49)]);
+    assert_eq!(behind(), [Behind::Changes(0), Behind::Changes(49)]);
     pair.writes(&append(60, 69));
-    assert_eq!(pending(), [Some(10), Some(59)]);
+    assert_eq!(behind(), [Behind::Changes(10), Behind::Changes(59)]);
 }

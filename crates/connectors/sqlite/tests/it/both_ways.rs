@@ -12,4 +12,6 @@ mod journal;
 mod locks;
 mod meetings;
 mod parts;
+mod seals;
+mod times;
 mod uniques;

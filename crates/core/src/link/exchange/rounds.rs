@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::merge::Node;
 use crate::replica::{Merged, Preference, Replica, Shared, Versions};
-use crate::transport::Pace;
+use crate::transport::{Budget, Pace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +80,35 @@ impl Present {
         self.heard.get(&of).copied().unwrap_or(0)
     }
 
+    /// Who reads, and how much at once. Of each side one batch is taken in while the next is read, so each may have half
+    /// of the memory.
+    fn reader(&self) -> (Node, Budget) {
+        let budget = self.pace.budget();
+        (self.node, Budget { bytes_max: budget.bytes_max / 2, ..budget })
+    }
+
+    /// What comes after a number in its queue, for a reader.
+    async fn hand_out(&mut self, (reader, budget): (Node, Budget), after: u64) -> Result<Option<Versions>> {
+        self.replica.versions(reader, after, budget).await
+    }
+
+    /// Takes in what another handed out, and hands out what comes next, if it is asked for.
+    async fn turn(
+        &mut self,
+        (env, run): (&Env, &str),
+        from: usize,
+        versions: Option<Versions>,
+        prefer: Option<Preference>,
+        asked: Option<((Node, Budget), u64)>,
+    ) -> Result<(Option<Merged>, Result<Option<Versions>>)> {
+        let merged = self.take_in(env, from, versions, prefer, run).await?;
+        let next = match asked {
+            Some((reader, after)) if merged.is_some() => self.hand_out(reader, after).await,
+            _ => Ok(None),
+        };
+        Ok((merged, next))
+    }
+
     /// Takes in what another handed out, if anything.
     async fn take_in(
         &mut self,
@@ -103,6 +132,17 @@ impl Present {
 
 fn is_settled(versions: &Option<Versions>) -> bool {
     versions.as_ref().is_none_or(|versions| versions.settled)
+}
+
+/// What was handed out, if anything.
+fn something(at: usize, read: Result<Option<Versions>>, after: u64) -> Result<Option<Versions>, Failure> {
+    match read {
+        // Where somebody wrote all the time there is nothing to read yet, which is not nothing.
+        Ok(Some(v)) if v.versions.is_empty() && v.through == after && v.settled => Ok(None),
+        Ok(Some(versions)) => Ok(Some(versions)),
+        Ok(None) => Err(Failure::SchemaChanged),
+        Err(error) => Err(Failure::Of(at, error)),
+    }
 }
 
 impl<'a> Rounds<'a> {
@@ -233,11 +273,13 @@ impl<'a> Rounds<'a> {
         Ok(Some(moved))
     }
 
-    /// Both ways at once between the hub and another: both read, then both write.
+    /// Both ways at once between the hub and another: each takes in what the other handed out, and hands out what comes
+    /// next without waiting for the other to have taken in.
     async fn exchange(&mut self, other: usize) -> Result<bool, Failure> {
         // Settled once, at the hub; the others get what it settled.
         let prefer = self.preference(other);
         let run = self.report.run.clone();
+        let mut next: Option<[Result<Option<Versions>>; 2]> = None;
         let mut moved = false;
         loop {
             if self.stopped() {
@@ -247,19 +289,12 @@ impl<'a> Rounds<'a> {
                 return Err(Failure::Of(HUB, Error::internal("a replica exchanges with itself")));
             };
             let after = [hub.heard(other), spoke.heard(HUB)];
-            let budgets = [hub.pace.budget(), spoke.pace.budget()];
-            let (theirs, ours) = tokio::join!(
-                spoke.replica.versions(hub.node, after[0], budgets[0]),
-                hub.replica.versions(spoke.node, after[1], budgets[1])
-            );
-            let read = |at, read: Result<Option<Versions>>, after| match read {
-                // Where somebody wrote all the time there is nothing to read yet, which is not nothing.
-                Ok(Some(v)) if v.versions.is_empty() && v.through == after && v.settled => Ok(None),
-                Ok(Some(versions)) => Ok(Some(versions)),
-                Ok(None) => Err(Failure::SchemaChanged),
-                Err(error) => Err(Failure::Of(at, error)),
+            let (hubs, spokes) = (hub.reader(), spoke.reader());
+            let [theirs, ours] = match next.take() {
+                Some(read) => read,
+                None => tokio::join!(spoke.hand_out(hubs, after[0]), hub.hand_out(spokes, after[1])).into(),
             };
-            let (theirs, ours) = (read(other, theirs, after[0])?, read(HUB, ours, after[1])?);
+            let (theirs, ours) = (something(other, theirs, after[0])?, something(HUB, ours, after[1])?);
             if theirs.is_none() && ours.is_none() {
                 return Ok(moved);
             }
@@ -267,12 +302,16 @@ impl<'a> Rounds<'a> {
             moved = true;
             // Who goes on writing has its turn again; the others wait for theirs.
             let settled = is_settled(&theirs) && is_settled(&ours);
+            let through = |versions: &Option<Versions>, after| versions.as_ref().map_or(after, |v| v.through);
+            let after = [through(&theirs, after[0]), through(&ours, after[1])];
+            let asked = |reader, after| (!settled).then_some((reader, after));
             let (at_hub, at_spoke) = tokio::join!(
-                hub.take_in(self.env, other, theirs, prefer.clone(), &run),
-                spoke.take_in(self.env, HUB, ours, None, &run)
+                hub.turn((self.env, &run), other, theirs, prefer.clone(), asked(spokes, after[1])),
+                spoke.turn((self.env, &run), HUB, ours, None, asked(hubs, after[0]))
             );
+            let (at_hub, ours) = at_hub.map_err(|error| Failure::Of(HUB, error))?;
+            let (at_spoke, theirs) = at_spoke.map_err(|error| Failure::Of(other, error))?;
             for (at, merged) in [(HUB, at_hub), (other, at_spoke)] {
-                let merged = merged.map_err(|error| Failure::Of(at, error))?;
                 let Some(merged) = merged else { return Err(Failure::SchemaChanged) };
                 self.report.members[self.present[at].at].add(&merged);
                 let written = Written { upserts: merged.upserts, deletes: merged.deletes, ..Written::default() };
@@ -281,6 +320,7 @@ impl<'a> Rounds<'a> {
             if settled {
                 return Ok(moved);
             }
+            next = Some([theirs, ours]);
         }
     }
 

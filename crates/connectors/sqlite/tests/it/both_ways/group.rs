@@ -120,7 +120,7 @@ pub(crate) fn exchange_in(
     exchange_of(member_in(&Env::real(), log_rows_max), env, files, settings)
 }
 
-fn exchange_of(
+pub(crate) fn exchange_of(
     member: impl Fn(&PathBuf) -> Arc<dyn Member>,
     env: Env,
     files: &[PathBuf],

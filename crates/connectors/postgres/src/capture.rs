@@ -1,0 +1,308 @@
+//! What capture by the log needs at a server: a publication, a slot, and that the log says which row was changed.
+
+use crate::error::explain;
+use crate::lsn::Lsn;
+use crate::point::Point;
+use crate::schema::{Details, cell};
+use crate::session::Session;
+use crate::sql::table as quoted_table;
+use crate::wire::{ServerError, quoted_name, quoted_text};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tidewater_core::capture::{Reader, Resumed, Start};
+use tidewater_core::change::{Mapping, Position};
+use tidewater_core::env::Env;
+use tidewater_core::{Error, Kind, Result, code};
+
+/// The oldest release that is supported.
+const OLDEST: u32 = 14;
+
+/// The name of a link's slot and publication.
+pub(crate) fn name(link: &str) -> String {
+    format!("tidewater_{link}")
+}
+
+/// The link that a slot or publication is named after.
+pub(crate) fn link(name: &str) -> Option<&str> {
+    name.strip_prefix("tidewater_")
+}
+
+/// Notes whom the publication is for, where `status` and `teardown` find it.
+pub(crate) async fn note_target(session: &mut Session, name: &str, link: &Reader) -> Result<()> {
+    let comment = quoted_text(&format!("for {}\n{}", link.target, link.target_identity));
+    session.query(&format!("COMMENT ON PUBLICATION {} IS {comment}", quoted_name(name))).await.map(|_| ())
+}
+
+/// What was noted: the target as people know it, and its identity.
+pub(crate) fn target(comment: &str) -> Option<(String, String)> {
+    let (target, identity) = comment.strip_prefix("for ")?.rsplit_once('\n')?;
+    Some((target.to_owned(), identity.to_owned()))
+}
+
+/// Installs what is missing, and takes up `resume`.
+pub(crate) async fn begin(
+    (session, env): (&mut Session, &Env),
+    tables: &BTreeMap<String, Details>,
+    name: &str,
+    mappings: &[Mapping],
+    resume: Option<&Position>,
+) -> Result<Start> {
+    check_server(session).await?;
+    for mapping in mappings {
+        if let Some(details) = tables.get(&mapping.source.table) {
+            check_identity(session, mapping, details)?;
+        }
+    }
+    let published = publish(session, name, mappings).await?;
+    let slot = slot(session, name).await?;
+    let mut resumed = judge(session, slot.as_ref(), resume).await?;
+    if resumed == Resumed::At && published.changed && resume.and_then(Point::read).is_some_and(|at| at.within.is_some())
+    {
+        let why =
+            "its tables were changed in the middle of a large transaction, whose changes are counted otherwise now";
+        resumed = Resumed::Lost(why.to_owned());
+    }
+    let mut installed = Vec::new();
+    if resumed == Resumed::At {
+        if published.came {
+            wait_for_running(session).await?;
+        }
+        let position = resume.cloned().unwrap_or_default();
+        return Ok(Start { position, resumed, installed, void: vec![] });
+    }
+    if slot.is_some() {
+        drop_slot(session, env, name).await?;
+    }
+    // Whoever runs now is finished in the log when the slot is made, but may still be invisible to readers.
+    let before = session.query("SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())").await?;
+    let before = cell(first(&before.rows)?, 0)?.to_owned();
+    let made =
+        format!("SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput')", quoted_text(name));
+    let made = session.query(&made).await?;
+    let end: Lsn =
+        cell(first(&made.rows)?, 0)?.parse().map_err(|_| Error::internal("a slot without a place in the log"))?;
+    wait_until_visible(session, &before).await?;
+    installed.push(format!(
+        "the publication and the replication slot {name}, which keeps the server's log until it was read"
+    ));
+    Ok(Start { position: Point::at(end).position(), resumed, installed, void: vec![] })
+}
+
+fn first(rows: &[Vec<Option<String>>]) -> Result<&Vec<Option<String>>> {
+    rows.first().ok_or_else(|| Error::internal("the server answered no row"))
+}
+
+/// Where the log ends, with everything that has committed flushed.
+pub(crate) async fn end_of_log(session: &mut Session) -> Result<Lsn> {
+    // Its commit flushes the log up to there.
+    session.query("SELECT pg_catalog.pg_logical_emit_message(true, 'tidewater', '')").await?;
+    let rows = session.query("SELECT pg_catalog.pg_current_wal_flush_lsn()").await?;
+    cell(first(&rows.rows)?, 0)?.parse().map_err(|_| Error::internal("a log without an end"))
+}
+
+async fn check_server(session: &mut Session) -> Result<()> {
+    let version = session.major_version();
+    let shown = session.shown.clone();
+    if version < OLDEST {
+        let what = format!("{shown} is PostgreSQL {version}");
+        return Err(Error::new(Kind::Invalid, code::SERVER_SETTING, what)
+            .meaning(format!("Changes are read from the log of PostgreSQL {OLDEST} and newer. Nothing was changed."))
+            .remedy("Upgrade the server, or copy once with --once."));
+    }
+    let level = session.query("SHOW wal_level").await?;
+    let level = cell(first(&level.rows)?, 0)?;
+    if level != "logical" {
+        let what = format!("{shown}: wal_level is {level}");
+        return Err(Error::new(Kind::Invalid, code::SERVER_SETTING, what)
+            .meaning("The server's log does not hold what changed in rows. Nothing was changed.")
+            .remedy("ALTER SYSTEM SET wal_level = logical; and restart the server. Or copy once with --once."));
+    }
+    Ok(())
+}
+
+/// Whether the log will say which row was updated or deleted.
+fn check_identity(session: &Session, mapping: &Mapping, details: &Details) -> Result<()> {
+    let name = &mapping.source.table;
+    let refused = |why: &str, remedy: String| {
+        Err(Error::new(Kind::Invalid, code::REPLICA_IDENTITY, format!("{}: {name} {why}", session.shown))
+            .meaning("Updates and deletes could not be carried. Nothing was changed.")
+            .remedy(remedy))
+    };
+    let table = quoted_table(name);
+    if !details.is_logged {
+        return refused(
+            "is an unlogged table",
+            format!("ALTER TABLE {table} SET LOGGED; or leave it out with --tables '!{name}'."),
+        );
+    }
+    let logged = |key: &String| details.logged_key.contains(key);
+    match details.replica_identity {
+        'f' => Ok(()),
+        'n' => refused("has no replica identity", format!("ALTER TABLE {table} REPLICA IDENTITY DEFAULT; or FULL.")),
+        _ if details.table.key.iter().all(logged) => Ok(()),
+        _ => refused(
+            "has a key that the log does not hold",
+            format!(
+                "Set its unique index with ALTER TABLE {table} REPLICA IDENTITY USING INDEX …; or FULL, or give it a primary key."
+            ),
+        ),
+    }
+}
+
+/// What became of the tables of a publication that was there.
+#[derive(Default)]
+struct Published {
+    /// Some came to it.
+    came: bool,
+    /// Some came to it, or went.
+    changed: bool,
+}
+
+/// Makes the publication hold these tables.
+async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Result<Published> {
+    let (quoted, text) = (quoted_name(name), quoted_text(name));
+    let tables: Vec<String> = mappings.iter().map(|mapping| quoted_table(&mapping.source.table)).collect();
+    let there = session.query(&format!("SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = {text}")).await?;
+    if there.rows.is_empty() {
+        let sql = format!(
+            "CREATE PUBLICATION {quoted} FOR TABLE {} WITH (publish_via_partition_root = true)",
+            tables.join(", ")
+        );
+        session.query(&sql).await?;
+        return Ok(Published::default());
+    }
+    let sql = format!("SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = {text}");
+    let rows = session.query(&sql).await?.rows;
+    let published: Vec<String> =
+        rows.iter().map(|row| Ok(crate::sql::shown(cell(row, 0)?, cell(row, 1)?))).collect::<Result<_>>()?;
+    let wanted: Vec<&String> = mappings.iter().map(|mapping| &mapping.source.table).collect();
+    let came = wanted.iter().any(|name| !published.contains(name));
+    let changed = came || published.iter().any(|name| !wanted.contains(&name));
+    if changed {
+        session.query(&format!("ALTER PUBLICATION {quoted} SET TABLE {}", tables.join(", "))).await?;
+    }
+    Ok(Published { came, changed })
+}
+
+/// A slot as the server has it.
+struct Slot {
+    confirmed: Option<Lsn>,
+    is_lost: bool,
+}
+
+async fn slot(session: &mut Session, name: &str) -> Result<Option<Slot>> {
+    let sql = format!(
+        "SELECT confirmed_flush_lsn, coalesce(wal_status, 'lost') = 'lost' OR plugin <> 'pgoutput' \
+         FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
+        quoted_text(name)
+    );
+    let rows = session.query(&sql).await?.rows;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let confirmed = row[0].as_deref().and_then(|lsn| lsn.parse().ok());
+    Ok(Some(Slot { confirmed, is_lost: cell(row, 1)? == "t" }))
+}
+
+/// Whether reading can go on after a position.
+async fn judge(session: &mut Session, slot: Option<&Slot>, resume: Option<&Position>) -> Result<Resumed> {
+    let Some(position) = resume else { return Ok(Resumed::Fresh) };
+    let lost = |why: &str| Ok(Resumed::Lost(why.to_owned()));
+    let Some(point) = Point::read(position) else { return lost("the stored position is not one of a PostgreSQL log") };
+    let Some(slot) = slot else {
+        return lost(
+            "its replication slot is gone (dropped when a run ended without --keep-slot, or by somebody, or the server was restored)",
+        );
+    };
+    if slot.is_lost {
+        return lost(
+            "its replication slot was given up by the server, which kept no more of its log (max_slot_wal_keep_size)",
+        );
+    }
+    if slot.confirmed.is_none_or(|confirmed| confirmed > point.end) {
+        return lost("its replication slot went on without the target");
+    }
+    let rows = session.query("SELECT pg_catalog.pg_current_wal_flush_lsn()").await?;
+    let end: Lsn = cell(first(&rows.rows)?, 0)?.parse().map_err(|_| Error::internal("a log without an end"))?;
+    if end < point.end {
+        return lost("the server's log ends before what was already read");
+    }
+    Ok(Resumed::At)
+}
+
+/// How long transactions are waited for that have ended and are not visible yet, or began before a table was published.
+const PATIENCE_ROUNDS: u32 = 1_500;
+
+/// Waits until every transaction that runs now has ended: what they wrote to a table that was only just published is
+/// not in the stream, and must be visible to whoever copies it.
+async fn wait_for_running(session: &mut Session) -> Result<()> {
+    let rows = session.query("SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())").await?;
+    let before = cell(first(&rows.rows)?, 0)?.to_owned();
+    wait_until_visible(session, &before).await
+}
+
+/// Waits until no transaction older than this runs: a commit that waits for a synchronous standby is in the log
+/// already, while readers still see what was before.
+async fn wait_until_visible(session: &mut Session, before: &str) -> Result<()> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= '{before}'::pg_catalog.xid8 \
+         OR pg_catalog.pg_sleep(0.02) IS NULL"
+    );
+    for _ in 0..PATIENCE_ROUNDS {
+        let rows = session.query(&sql).await?;
+        if cell(first(&rows.rows)?, 0)? == "t" {
+            return Ok(());
+        }
+    }
+    Err(Error::new(
+        Kind::Unavailable,
+        code::BUSY,
+        format!("{}: transactions that began before do not end", session.shown),
+    )
+    .meaning("What they wrote is not visible yet, so a copy now would miss it. Nothing was copied.")
+    .remedy(
+        "It is tried again. Look at pg_stat_activity for transactions that are open for long, or wait for a standby.",
+    ))
+}
+
+/// How often, and after which pauses, a slot is tried that is still in use.
+const DROP_ROUNDS: u32 = 200;
+const DROP_PAUSE: Duration = Duration::from_millis(25);
+
+/// Drops a slot. A connection that has just ended may hold it for a moment, until the server has noticed.
+pub(crate) async fn drop_slot(session: &mut Session, env: &Env, name: &str) -> Result<()> {
+    let sql = format!("SELECT pg_catalog.pg_drop_replication_slot({})", quoted_text(name));
+    for _ in 0..DROP_ROUNDS {
+        match session.attempt(&sql).await? {
+            Err(error) if error.server().is_some_and(|error| error.sqlstate == ServerError::SLOT_ACTIVE) => {
+                env.clock.sleep(DROP_PAUSE).await;
+            }
+            answer => return answer.map(|_| ()).map_err(|error| explain(error, &session.shown)),
+        }
+    }
+    Err(Error::new(Kind::Unavailable, code::BUSY, format!("{}: the replication slot {name} is in use", session.shown))
+        .meaning(
+            "Another Tidewater reads it, or one that was just killed: the server notices within wal_sender_timeout.",
+        )
+        .remedy("Stop the other one, or wait a minute, and run the command again."))
+}
+
+/// Whether the server gives a slot up before its log fills the disk.
+pub(crate) async fn log_is_bounded(session: &mut Session) -> Result<bool> {
+    let rows = session.query("SELECT pg_catalog.current_setting('max_slot_wal_keep_size')").await?;
+    Ok(cell(first(&rows.rows)?, 0)? != "-1")
+}
+
+/// Takes out what [`begin`] installed; says what.
+pub(crate) async fn leave(session: &mut Session, env: &Env, name: &str) -> Result<Vec<String>> {
+    let mut gone = Vec::new();
+    if slot(session, name).await?.is_some() {
+        drop_slot(session, env, name).await?;
+        gone.push(format!("the replication slot {name}"));
+    }
+    let text = quoted_text(name);
+    let there = session.query(&format!("SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = {text}")).await?;
+    if !there.rows.is_empty() {
+        session.query(&format!("DROP PUBLICATION {}", quoted_name(name))).await?;
+        gone.push(format!("the publication {name}"));
+    }
+    Ok(gone)
+}

@@ -1,0 +1,39 @@
+//! PostgreSQL as a source and as a target of Tidewater.
+//!
+//! Who has read one connector finds the way in all: `scan` reads by key, `apply` writes by the statements of `writer`,
+//! `schema` looks, `create` and `ddl` make tables, `ledger` and `undo` keep what `meta` describes, `text` turns values
+//! over. `capture` installs what the log needs, `stream` reads it ahead, `shape` and `pgoutput` take it apart, `point` is a
+//! position in it. `settings` says how a server is reached, `wire` reaches it and streams its changes, `session` is a connection
+//! for statements, `lsn` names places in the server's log.
+//! Tests: `tests/it/`, on private servers of the oldest and the newest release that are promised.
+
+mod apply;
+mod capture;
+mod create;
+mod ddl;
+mod error;
+mod ledger;
+mod lsn;
+mod meta;
+pub mod pgoutput;
+mod point;
+mod scan;
+mod schema;
+mod session;
+mod settings;
+mod shape;
+mod source;
+mod sql;
+mod status;
+mod stream;
+mod target;
+mod text;
+mod undo;
+pub mod wire;
+mod writer;
+
+pub use lsn::{Lsn, LsnError};
+pub use settings::{Host, Roots, Settings, SettingsError, TlsMode};
+pub use source::PostgresSource;
+pub use status::status;
+pub use target::{Access, PostgresTarget};

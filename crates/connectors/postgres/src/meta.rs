@@ -1,0 +1,54 @@
+//! What we keep in a target: the schema `tidewater`, beside the user's tables, which are not altered.
+//!
+//! Drawn column by column in `docs/formats/postgres.md`.
+
+use crate::session::Session;
+use tidewater_core::Result;
+
+/// The version of these tables.
+pub(crate) const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+CREATE SCHEMA IF NOT EXISTS tidewater;
+CREATE TABLE IF NOT EXISTS tidewater.control(id integer PRIMARY KEY CHECK (id = 1), format integer NOT NULL);
+CREATE TABLE IF NOT EXISTS tidewater.link(
+  link text PRIMARY KEY, source text NOT NULL, source_identity text NOT NULL, existing text NOT NULL,
+  position text, updated_at timestamptz NOT NULL);
+CREATE TABLE IF NOT EXISTS tidewater.link_table(
+  link text NOT NULL, name text NOT NULL, target text NOT NULL, digest text NOT NULL, phase text NOT NULL,
+  through bytea, reason text, columns text[] NOT NULL DEFAULT '{}', PRIMARY KEY (link, name));
+CREATE TABLE IF NOT EXISTS tidewater.held(
+  link text NOT NULL, name text NOT NULL, key bytea NOT NULL, reason text NOT NULL, since timestamptz NOT NULL,
+  PRIMARY KEY (link, name, key));
+CREATE TABLE IF NOT EXISTS tidewater.journal(
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL, link text NOT NULL, target text NOT NULL,
+  columns text[] NOT NULL, key_columns text[] NOT NULL, key bytea NOT NULL, kind text NOT NULL, row bytea NOT NULL,
+  at timestamptz NOT NULL);
+CREATE INDEX IF NOT EXISTS journal_run ON tidewater.journal(run);
+INSERT INTO tidewater.control VALUES (1, 1) ON CONFLICT DO NOTHING;";
+
+/// Makes what is missing of ours.
+pub(crate) async fn make(session: &mut Session) -> Result<()> {
+    debug_assert!(TABLES.contains(&format!("VALUES (1, {FORMAT})")), "the format is written where the tables are");
+    session.query(TABLES).await.map(|_| ())
+}
+
+/// Bytes as a literal.
+pub(crate) fn bytes(bytes: &[u8]) -> String {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("'\\x{hex}'::bytea")
+}
+
+/// A list of texts as a literal.
+pub(crate) fn texts<'t>(texts: impl IntoIterator<Item = &'t str>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(crate::wire::quoted_text).collect();
+    format!("ARRAY[{}]::text[]", texts.join(", "))
+}
+
+/// The bytes of a `bytea` cell.
+pub(crate) fn unhex(cell: &str) -> Option<Vec<u8>> {
+    match crate::text::Carried::Bytes.value(cell.as_bytes()) {
+        tidewater_core::change::Value::Bytes(bytes) => Some(bytes.into_owned()),
+        _ => None,
+    }
+}

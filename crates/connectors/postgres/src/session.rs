@@ -1,0 +1,136 @@
+//! A connection for statements, set up so that the server prints every value in one way.
+//!
+//! Contract. After an error of the server outside a transaction the session is usable; after any other it connects
+//! again with the next statement. What a call was doing when it was dropped is not known: the next one begins with a
+//! new connection. Architecture invariant: values reach SQL as quoted literals or COPY lines only.
+
+use crate::error::explain;
+use crate::settings::Settings;
+use crate::wire::{Connection, Purpose, Rows, WireError};
+use bytes::Bytes;
+use tidewater_core::Result;
+use tidewater_core::env::Env;
+
+/// Nobody else's waiting makes us wait for ever. `search_path` is empty: everything is named with its schema. A commit
+/// is answered when it survives a crash, also where the server is set up to answer before.
+const SET_UP: &str = "SET xmloption = 'content'; SET search_path = ''; SET standard_conforming_strings = on; \
+     SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+     SET lock_timeout = '30s'; SET client_min_messages = warning; \
+     SELECT pg_catalog.set_config('synchronous_commit', 'on', false) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
+
+/// A connection for statements.
+pub(crate) struct Session {
+    connection: Option<Connection>,
+    settings: Settings,
+    env: Env,
+    /// The server for people.
+    pub(crate) shown: String,
+    /// A call began and has not ended: dropped in the middle, it leaves this behind.
+    in_call: bool,
+}
+
+impl Session {
+    pub(crate) async fn open(settings: &Settings, env: &Env) -> Result<Self> {
+        let (settings, env, shown) = (settings.clone(), env.clone(), settings.shown());
+        let mut session = Self { connection: None, settings, env, shown, in_call: false };
+        session.connected().await?;
+        Ok(session)
+    }
+
+    pub(crate) fn major_version(&self) -> u32 {
+        self.connection.as_ref().map_or(0, Connection::major_version)
+    }
+
+    async fn connected(&mut self) -> Result<&mut Connection> {
+        if self.in_call {
+            self.connection = None;
+            self.in_call = false;
+        }
+        if self.connection.is_none() {
+            let opened = Connection::open(&self.settings, Purpose::Sql, &self.env).await;
+            let mut connection = opened.map_err(|error| explain(error, &self.shown))?;
+            connection.query(SET_UP).await.map_err(|error| explain(error, &self.shown))?;
+            self.connection = Some(connection);
+        }
+        self.connection.as_mut().ok_or_else(|| tidewater_core::Error::internal("a connection went away"))
+    }
+
+    /// Keeps the connection where the server only refused a statement.
+    fn after<T>(&mut self, answer: Result<T, WireError>) -> Result<T, WireError> {
+        self.in_call = false;
+        if answer.as_ref().is_err_and(|error| error.server().is_none_or(|error| error.severity != "ERROR")) {
+            self.connection = None;
+        }
+        answer
+    }
+
+    /// Runs statements; what the server says against them is for the caller to judge.
+    pub(crate) async fn attempt(&mut self, sql: &str) -> Result<Result<Rows, WireError>> {
+        self.connected().await?;
+        self.in_call = true;
+        let answer = match &mut self.connection {
+            Some(connection) => connection.query(sql).await,
+            None => Err(WireError::Closed),
+        };
+        Ok(self.after(answer))
+    }
+
+    pub(crate) async fn query(&mut self, sql: &str) -> Result<Rows> {
+        self.attempt(sql).await?.map_err(|error| explain(error, &self.shown))
+    }
+
+    /// Reads the lines of a COPY, until `each` says that it has enough.
+    pub(crate) async fn copy_out(&mut self, sql: &str, mut each: impl FnMut(Bytes) -> bool) -> Result<()> {
+        self.connected().await?;
+        self.in_call = true;
+        let answer = match &mut self.connection {
+            Some(connection) => copied(connection, sql, &mut each).await,
+            None => Err(WireError::Closed),
+        };
+        if matches!(answer, Ok(false)) {
+            self.connection = None;
+        }
+        self.after(answer).map(|_| ()).map_err(|error| explain(error, &self.shown))
+    }
+
+    /// Sends lines to a COPY.
+    pub(crate) async fn copy_in(&mut self, sql: &str, lines: &[u8]) -> Result<Result<u64, WireError>> {
+        self.connected().await?;
+        self.in_call = true;
+        let answer = match &mut self.connection {
+            Some(connection) => connection.copy_in(sql, lines).await,
+            None => Err(WireError::Closed),
+        };
+        Ok(self.after(answer))
+    }
+
+    /// The next statement begins with a new connection; an open transaction is given up.
+    pub(crate) fn give_up(&mut self) {
+        self.connection = None;
+        self.in_call = false;
+    }
+}
+
+/// More than this is not read away: a new connection costs less.
+const READ_AWAY_BYTES_MAX: usize = 4 << 20;
+
+/// Whether everything was read, so that the connection is free again.
+async fn copied(
+    connection: &mut Connection,
+    sql: &str,
+    each: &mut impl FnMut(Bytes) -> bool,
+) -> Result<bool, WireError> {
+    connection.copy_out(sql).await?;
+    let (mut goes_on, mut unread) = (true, 0);
+    while let Some(line) = connection.copied().await? {
+        if goes_on {
+            goes_on = each(line);
+            continue;
+        }
+        unread += line.len();
+        if unread > READ_AWAY_BYTES_MAX {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,400 @@
+//! The stream of a slot, read ahead by a task of its own: messages become pieces of bounded size.
+//!
+//! Invariants: a piece's point covers exactly what the pieces up to it hold; a transaction larger than a piece is
+//! handed on in parts, each with its place, so memory has a bound; the server hears from us while nobody reads.
+
+use crate::error::explain;
+use crate::lsn::Lsn;
+use crate::pgoutput::{Decoder, Message, Relation};
+use crate::point::{Point, Within};
+use crate::schema::Details;
+use crate::settings::Settings;
+use crate::shape::{Entry, NoKey, Shape};
+use crate::wire::{Connection, Frame, Pulse, Purpose, ReplicationStream, StreamOptions, Streaming};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tidewater_core::change::Mapping;
+use tidewater_core::env::Env;
+use tidewater_core::{Error, Kind, Result, code};
+use tokio::sync::{mpsc, watch};
+
+/// A piece is closed when it holds so many changes, or bytes.
+const PIECE_CHANGES: usize = 5_000;
+const PIECE_BYTES: usize = 2 << 20;
+/// So many pieces are read ahead.
+const PIECES_AHEAD: usize = 4;
+/// How often the server is asked how far it is, while that is waited for.
+const ASK_EVERY: Duration = Duration::from_millis(5);
+
+/// What the stream brought.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Changes(Changes),
+    /// Everything up to here was sent.
+    Alive(Lsn),
+    /// A table of the log has other columns than are known.
+    Drift,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Tables that were emptied; then there is nothing else in the piece.
+    pub(crate) emptied: Vec<usize>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) point: Point,
+    /// When the transaction committed, in milliseconds since 1970.
+    pub(crate) committed_ms: Option<i64>,
+    pub(crate) left_out: u64,
+    pub(crate) bytes: usize,
+}
+
+/// A running stream. Dropping it ends it.
+pub(crate) struct Stream {
+    pub(crate) pieces: mpsc::Receiver<Result<Piece>>,
+    confirm: watch::Sender<Lsn>,
+    confirmed: watch::Receiver<Lsn>,
+    task: tokio::task::JoinHandle<()>,
+    /// What the pieces taken so far cover.
+    pub(crate) handed_out: Point,
+}
+
+/// What a stream is about.
+pub(crate) struct Wanted {
+    pub(crate) slot: String,
+    pub(crate) publication: String,
+    pub(crate) from: Point,
+    /// Changes up to here may be in the target already, by a copy.
+    pub(crate) copied_until: Lsn,
+    /// The server is asked how far it is until it is here.
+    pub(crate) goal: Lsn,
+    pub(crate) mappings: Arc<[Mapping]>,
+    pub(crate) tables: BTreeMap<String, Details>,
+}
+
+impl Stream {
+    pub(crate) async fn start(settings: &Settings, env: &Env, wanted: Wanted) -> Result<Self> {
+        let shown = settings.shown();
+        let wrong = |error| explain(error, &shown);
+        let connection = Connection::open(settings, Purpose::Replication, env).await.map_err(wrong)?;
+        let mut options = StreamOptions::new([&wanted.publication], connection.major_version());
+        options.version = 1;
+        options.streaming = Streaming::Off;
+        options.messages = false;
+        let from = wanted.from;
+        let stream =
+            connection.start_replication(&wanted.slot, from.end, &options, Pulse::default()).await.map_err(wrong)?;
+        let (send, pieces) = mpsc::channel(PIECES_AHEAD);
+        let (confirm, to_confirm) = watch::channel(Lsn(0));
+        let (said, confirmed) = watch::channel(Lsn(0));
+        let reading = Reading {
+            stream,
+            env: env.clone(),
+            shown: shown.clone(),
+            decoder: Decoder::new(1),
+            goal: wanted.goal,
+            send,
+            to_confirm,
+            said,
+            gathering: Gathering::new(wanted),
+        };
+        let task = tokio::spawn(reading.run());
+        Ok(Self { pieces, confirm, confirmed, task, handed_out: from })
+    }
+
+    /// The server may forget what lies before.
+    pub(crate) fn confirm(&self, lsn: Lsn) {
+        self.confirm.send_if_modified(|known| {
+            let is_news = lsn > *known;
+            *known = lsn.max(*known);
+            is_news
+        });
+    }
+
+    /// Waits until the server was told so, or the stream has ended.
+    pub(crate) async fn told(&mut self, lsn: Lsn) {
+        let _ended = self.confirmed.wait_for(|confirmed| *confirmed >= lsn).await;
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The task.
+struct Reading {
+    stream: ReplicationStream,
+    env: Env,
+    shown: String,
+    decoder: Decoder,
+    goal: Lsn,
+    send: mpsc::Sender<Result<Piece>>,
+    to_confirm: watch::Receiver<Lsn>,
+    said: watch::Sender<Lsn>,
+    gathering: Gathering,
+}
+
+impl Reading {
+    async fn run(mut self) {
+        if let Err(error) = self.read().await {
+            // Whoever reads is gone, or hears of it.
+            let _gone = self.send.send(Err(error)).await;
+        }
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        loop {
+            let shown = &self.shown;
+            let ask = self.goal > Lsn(0);
+            let frame = tokio::select! {
+                biased;
+                changed = self.to_confirm.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.tell().await?;
+                    continue;
+                }
+                frame = self.stream.next() => frame.map_err(|error| explain(error, shown))?,
+                () = self.env.clock.sleep(ASK_EVERY), if ask => {
+                    self.stream.ask().await.map_err(|error| explain(error, shown))?;
+                    continue;
+                }
+            };
+            match frame {
+                Frame::Changes { data, .. } => {
+                    let message =
+                        self.decoder.decode(&data).map_err(|error| garbled(&self.shown, &error.to_string()))?;
+                    let done = self.gathering.take(message).map_err(|error| no_key(&self.shown, &error))?;
+                    for piece in done {
+                        self.hand_on(piece).await?;
+                    }
+                }
+                Frame::Alive { end, .. } => {
+                    // In the middle of a transaction nothing is complete yet.
+                    if let Some(piece) = self.gathering.alive(end) {
+                        if end >= self.goal {
+                            self.goal = Lsn(0);
+                        }
+                        self.hand_on(piece).await?;
+                    }
+                }
+                Frame::Ended => {
+                    return Err(Error::new(Kind::Unavailable, code::UNREACHABLE, format!("{} shuts down", self.shown))
+                        .meaning("Nothing is half-done; whatever was confirmed is there.")
+                        .remedy("Nothing to do: it is tried again."));
+                }
+            }
+        }
+    }
+
+    /// Hands a piece on, and lets the server hear from us as long as nobody takes it.
+    async fn hand_on(&mut self, piece: Piece) -> Result<()> {
+        let send = self.send.clone();
+        loop {
+            tokio::select! {
+                biased;
+                permit = send.reserve() => {
+                    match permit {
+                        Ok(permit) => permit.send(Ok(piece)),
+                        Err(_) => return Err(Error::internal("nobody reads any more")),
+                    }
+                    return Ok(());
+                }
+                changed = self.to_confirm.changed() => {
+                    if changed.is_ok() {
+                        self.tell().await?;
+                    }
+                }
+                () = self.env.clock.sleep(Duration::from_secs(1)) => {
+                    self.stream.keep_alive().await.map_err(|error| explain(error, &self.shown))?;
+                }
+            }
+        }
+    }
+
+    async fn tell(&mut self) -> Result<()> {
+        let lsn = *self.to_confirm.borrow_and_update();
+        self.stream.confirm(lsn, lsn, lsn).await.map_err(|error| explain(error, &self.shown))?;
+        self.said.send_replace(lsn);
+        Ok(())
+    }
+}
+
+/// What was read of the transaction that is under way, and of what came before.
+struct Gathering {
+    mappings: Arc<[Mapping]>,
+    tables: BTreeMap<String, Details>,
+    copied_until: Lsn,
+    shapes: HashMap<u32, Option<Shape>>,
+    piece: Changes,
+    /// The end of the last transaction that was read.
+    end: Lsn,
+    /// The transaction under way.
+    commit: Lsn,
+    committed_ms: Option<i64>,
+    in_transaction: bool,
+    /// Its changes so far, and how many of them are not to be carried again.
+    changes: u64,
+    skip: Option<Within>,
+}
+
+impl Gathering {
+    fn new(wanted: Wanted) -> Self {
+        Self {
+            mappings: wanted.mappings,
+            tables: wanted.tables,
+            copied_until: wanted.copied_until,
+            shapes: HashMap::new(),
+            piece: Changes::default(),
+            end: wanted.from.end,
+            commit: Lsn(0),
+            committed_ms: None,
+            in_transaction: false,
+            changes: 0,
+            skip: wanted.from.within,
+        }
+    }
+
+    /// Takes a message; says which pieces are full.
+    fn take(&mut self, message: Message<'_>) -> Result<Vec<Piece>, TableWithoutKey> {
+        let mut full = Vec::new();
+        match message {
+            Message::Begin(begin) => {
+                (self.commit, self.changes, self.in_transaction) = (begin.commit, 0, true);
+                self.committed_ms = Some(begin.committed_at / 1000 + EPOCH_MS);
+            }
+            Message::Commit(commit) => {
+                (self.end, self.in_transaction) = (commit.end, false);
+                self.skip = None;
+                full.extend(self.close());
+            }
+            Message::Relation(relation) => full.extend(self.relation(&relation)),
+            Message::Insert(insert) => {
+                let is_new = self.commit > self.copied_until;
+                self.one(insert.relation, |shape| Ok((None, shape.insert(insert.new, is_new)?)), &mut full)?;
+            }
+            Message::Update(update) => {
+                self.one(update.relation, |shape| shape.update(update.old, update.new), &mut full)?;
+            }
+            Message::Delete(delete) => {
+                self.one(delete.relation, |shape| Ok((None, shape.delete(delete.old)?)), &mut full)?;
+            }
+            Message::Truncate(truncate) => self.truncate(truncate.relations.iter(), &mut full),
+            _ => {}
+        }
+        Ok(full)
+    }
+
+    /// Everything up to here was sent: nothing is missing between the last transaction and this place.
+    fn alive(&mut self, end: Lsn) -> Option<Piece> {
+        if self.in_transaction {
+            return None;
+        }
+        self.end = self.end.max(end);
+        Some(Piece::Alive(self.end))
+    }
+
+    fn relation(&mut self, relation: &Relation<'_>) -> Option<Piece> {
+        let name = crate::sql::shown(relation.schema, relation.name);
+        let found = self.mappings.iter().position(|mapping| mapping.source.table == name);
+        let found = found.and_then(|at| Some((at, self.mappings.get(at)?, self.tables.get(&name)?)));
+        let Some((at, mapping, details)) = found else {
+            self.shapes.insert(relation.id, None);
+            return None;
+        };
+        let (shape, as_known) = Shape::new(at, mapping, details, relation);
+        self.shapes.insert(relation.id, Some(shape));
+        if as_known { None } else { Some(Piece::Drift) }
+    }
+
+    fn one(
+        &mut self,
+        relation: u32,
+        make: impl FnOnce(&mut Shape) -> Result<(Option<Entry>, Entry), NoKey>,
+        full: &mut Vec<Piece>,
+    ) -> Result<(), TableWithoutKey> {
+        if self.is_in_already() {
+            return Ok(());
+        }
+        let Some(Some(shape)) = self.shapes.get_mut(&relation) else { return Ok(()) };
+        let name = &self.mappings[shape.table].source.table;
+        let (gone, entry) = make(shape).map_err(|NoKey| TableWithoutKey(name.clone()))?;
+        self.piece.left_out += shape.left_out();
+        for entry in gone.into_iter().chain([entry]) {
+            self.piece.bytes += match &entry {
+                Entry::Change(change) => change.bytes(),
+                Entry::Fetch(_, key) => key.as_bytes().len(),
+            };
+            self.piece.entries.push(entry);
+        }
+        if self.piece.entries.len() >= PIECE_CHANGES || self.piece.bytes >= PIECE_BYTES {
+            full.extend(self.close());
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, relations: impl Iterator<Item = u32>, full: &mut Vec<Piece>) {
+        let shapes = &self.shapes;
+        let tables: Vec<usize> =
+            relations.filter_map(|id| shapes.get(&id)?.as_ref().map(|shape| shape.table)).collect();
+        let before = Within { commit: self.commit, changes: self.changes };
+        if self.is_in_already() || tables.is_empty() {
+            return;
+        }
+        if !self.piece.entries.is_empty() {
+            let point = Point { end: self.end, within: Some(before) };
+            full.push(Piece::Changes(Changes {
+                point,
+                committed_ms: self.committed_ms,
+                ..std::mem::take(&mut self.piece)
+            }));
+        }
+        self.piece.emptied = tables;
+        full.extend(self.close());
+    }
+
+    /// Counts a change; says whether it was carried before the stream was taken up again.
+    fn is_in_already(&mut self) -> bool {
+        self.changes += 1;
+        self.skip.is_some_and(|skip| skip.commit == self.commit && self.changes <= skip.changes)
+    }
+
+    /// The piece so far, with the place that it reaches.
+    fn close(&mut self) -> Option<Piece> {
+        let within = self.in_transaction.then_some(Within { commit: self.commit, changes: self.changes });
+        let piece = std::mem::take(&mut self.piece);
+        let is_empty = piece.entries.is_empty() && piece.emptied.is_empty();
+        if is_empty && within.is_some() {
+            return None;
+        }
+        let point = Point { end: self.end, within };
+        Some(Piece::Changes(Changes { point, committed_ms: self.committed_ms, ..piece }))
+    }
+}
+
+/// From 1970, where our clock begins, to 2000, where the server's does.
+const EPOCH_MS: i64 = 946_684_800_000;
+
+struct TableWithoutKey(String);
+
+fn no_key(shown: &str, table: &TableWithoutKey) -> Error {
+    Error::new(
+        Kind::Data,
+        code::REPLICA_IDENTITY,
+        format!("{shown}: the log does not say which row of {} changed", table.0),
+    )
+    .meaning("The table's replica identity does not hold its key. Nothing was carried past that change.")
+    .remedy(format!(
+        "ALTER TABLE {} REPLICA IDENTITY DEFAULT; then take the table up anew.",
+        crate::sql::table(&table.0)
+    ))
+}
+
+fn garbled(shown: &str, why: &str) -> Error {
+    Error::new(Kind::Internal, code::DECODE, format!("{shown}: a message of the stream is not understood: {why}"))
+        .meaning("Nothing of it was carried.")
+        .remedy("Please report it with the server's version.")
+}

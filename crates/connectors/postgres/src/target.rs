@@ -1,0 +1,163 @@
+//! A PostgreSQL database as a target.
+
+use crate::scan::{Reader, scan_by_reader};
+use crate::schema::{cell, has_table};
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::wire::quoted_text;
+use crate::writer::TableWriter;
+use crate::{create, ledger, undo};
+use async_trait::async_trait;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use tidewater_core::apply::{Ledger, Prepared, TableLedger, Target, Writer, Written};
+use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
+use tidewater_core::env::Env;
+use tidewater_core::transport::{Batch, Budget};
+use tidewater_core::verify::{Chunk, Part, Range};
+use tidewater_core::{Error, Kind, Result, code};
+
+/// What an endpoint is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To look.
+    Read,
+    /// To install capture, and to write.
+    Write,
+}
+
+/// A PostgreSQL database as a target.
+pub struct PostgresTarget {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Option<Writer>,
+    pub(crate) mappings: Arc<[Mapping]>,
+    /// By mapping: what writing its table needs to know; `None` where the table does not fit.
+    pub(crate) tables: Vec<Option<TableWriter>>,
+    /// Rows held, as the database has them.
+    pub(crate) held: HashSet<(String, Key)>,
+    /// Whether the user's triggers and foreign-key actions can be kept from running for our writes.
+    pub(crate) without_triggers: bool,
+    /// Whether the link is recorded here.
+    pub(crate) has_ledger: bool,
+    /// The tables that the link carries already, with the columns that it carried the last time.
+    followed: BTreeMap<String, Vec<String>>,
+}
+
+impl PostgresTarget {
+    /// Opens it.
+    pub async fn open(settings: &Settings, access: Access, env: &Env) -> Result<Self> {
+        let mut session = Session::open(settings, env).await?;
+        let without_triggers = may_silence_triggers(&mut session).await?;
+        if access == Access::Write {
+            refuse_standby(&mut session).await?;
+        }
+        Ok(Self {
+            reader: Reader::new(session),
+            writer: None,
+            mappings: Arc::new([]),
+            tables: vec![],
+            held: HashSet::new(),
+            without_triggers,
+            has_ledger: false,
+            followed: BTreeMap::new(),
+        })
+    }
+
+    /// Puts back what a run replaced or deleted. Says how many rows.
+    pub async fn restore(&mut self, run: &str) -> Result<u64> {
+        undo::restore(&mut self.reader, run).await
+    }
+
+    /// Forgets what runs replaced or deleted that ended more than so many days ago. Says how many rows.
+    pub async fn forget(&mut self, older_than_days: u64) -> Result<u64> {
+        undo::forget(&mut self.reader.session, older_than_days).await
+    }
+}
+
+/// Whether the session may be set to run neither triggers nor foreign-key actions.
+async fn may_silence_triggers(session: &mut Session) -> Result<bool> {
+    let sql = match session.major_version() {
+        0..=14 => "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user",
+        _ => "SELECT pg_catalog.has_parameter_privilege('session_replication_role', 'SET')",
+    };
+    Ok(session.query(sql).await?.rows.first().is_some_and(|row| row[0].as_deref() == Some("t")))
+}
+
+async fn refuse_standby(session: &mut Session) -> Result<()> {
+    let found = session.query("SELECT pg_catalog.pg_is_in_recovery()").await?;
+    if found.rows.first().is_none_or(|row| row[0].as_deref() != Some("t")) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Denied, code::READ_ONLY, format!("{} is a standby", session.shown))
+        .meaning("It takes no writes. Nothing was written.")
+        .remedy("Name its primary server."))
+}
+
+scan_by_reader!(PostgresTarget);
+
+#[async_trait]
+impl Target for PostgresTarget {
+    async fn ledger(&mut self, writer: &Writer) -> Result<Ledger> {
+        let ledger = ledger::read(&mut self.reader.session, writer).await?;
+        self.held = ledger.held.iter().map(|held| (held.table.clone(), held.key.clone())).collect();
+        self.has_ledger = ledger.position.is_some();
+        self.followed = ledger::columns(&mut self.reader.session, &writer.link).await?;
+        self.writer = Some(writer.clone());
+        Ok(ledger)
+    }
+
+    async fn prepare(&mut self, mappings: Arc<[Mapping]>, tables: &[Table], create: bool) -> Result<Prepared> {
+        self.reader.survey().await?;
+        let days = self.writer.as_ref().and_then(|writer| writer.journal_keep_days);
+        if let (true, Some(days)) = (create, days) {
+            self.forget(days).await?;
+        }
+        let (session, there) = (&mut self.reader.session, &self.reader.tables);
+        let prepared = create::prepare(session, there, (&mappings, tables), &self.followed, create).await?;
+        if create {
+            crate::meta::make(&mut self.reader.session).await?;
+            self.reader.survey().await?;
+        }
+        let writer = |(at, mapping): (usize, &Mapping)| {
+            let details =
+                self.reader.tables.get(&mapping.target.table).filter(|_| !prepared.unfit.contains_key(&at))?;
+            Some(TableWriter::new(mapping, details))
+        };
+        self.tables = mappings.iter().enumerate().map(writer).collect();
+        self.mappings = mappings;
+        Ok(prepared)
+    }
+
+    async fn record(&mut self, position: Option<&Position>, tables: &BTreeMap<String, TableLedger>) -> Result<()> {
+        let Some(writer) = &self.writer else { return Err(Error::internal("record before ledger")) };
+        ledger::record(&mut self.reader.session, writer, &self.mappings, position, tables).await?;
+        self.has_ledger = true;
+        Ok(())
+    }
+
+    async fn write(&mut self, batch: Batch) -> Result<Written> {
+        self.write_batch(&batch).await
+    }
+
+    async fn leave(&mut self, link: &str) -> Result<Vec<String>> {
+        let session = &mut self.reader.session;
+        if !has_table(session, "link").await? {
+            return Ok(vec![]);
+        }
+        let link = quoted_text(link);
+        session
+            .query(&format!(
+                "BEGIN; DELETE FROM tidewater.held WHERE link = {link}; DELETE FROM tidewater.link_table WHERE link = {link}; \
+                 DELETE FROM tidewater.link WHERE link = {link}; COMMIT"
+            ))
+            .await?;
+        let left = "SELECT (SELECT count(*) FROM tidewater.link) + (SELECT count(*) FROM tidewater.journal)";
+        let left = session.query(left).await?;
+        let row = left.rows.first().ok_or_else(|| Error::internal("count(*) without a row"))?;
+        if cell(row, 0)? != "0" {
+            return Ok(vec!["the link's entries in the schema tidewater".to_owned()]);
+        }
+        session.query("DROP SCHEMA tidewater CASCADE").await?;
+        Ok(vec!["the schema tidewater".to_owned()])
+    }
+}

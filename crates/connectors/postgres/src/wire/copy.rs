@@ -1,0 +1,111 @@
+//! Rows in bulk: COPY in both directions, in its text form.
+//!
+//! Contract. [`Connection::copy_out`] brings one line after the other; what is not read to its end is read away before
+//! the next statement. [`Connection::copy_in`] sends lines while it listens: a refusal of the server ends it early,
+//! and leaves the connection usable.
+
+use super::connection::{Connection, unexpected};
+use super::error::{ServerError, WireError};
+use super::message::tag;
+use bytes::{BufMut, Bytes};
+
+/// Lines are sent in messages of about this size.
+pub(crate) const SENT_BYTES: usize = 64 << 10;
+
+const COPY_IN: u8 = b'G';
+const COPY_OUT: u8 = b'H';
+
+impl Connection {
+    /// Begins a `COPY … TO STDOUT`.
+    pub async fn copy_out(&mut self, sql: &str) -> Result<(), WireError> {
+        self.send_query(sql).await?;
+        loop {
+            match self.checked().await? {
+                (COPY_OUT, _) => return Ok(()),
+                (tag::NOTICE | tag::COMPLETE, _) => {}
+                (other, _) => return Err(unexpected(other, "the beginning of a copy")),
+            }
+        }
+    }
+
+    /// The next line, with its end; `None` when there is no more and the connection is free again.
+    pub async fn copied(&mut self) -> Result<Option<Bytes>, WireError> {
+        loop {
+            match self.checked().await? {
+                (tag::COPY_DATA, body) => return Ok(Some(body)),
+                (tag::COPY_DONE | tag::COMPLETE | tag::NOTICE, _) => {}
+                (tag::READY, _) => {
+                    self.set_busy(false);
+                    return Ok(None);
+                }
+                (other, _) => return Err(unexpected(other, "a copy")),
+            }
+        }
+    }
+
+    /// Carries out a `COPY … FROM STDIN` with these lines; says how many rows the server took.
+    pub async fn copy_in(&mut self, sql: &str, lines: &[u8]) -> Result<u64, WireError> {
+        self.send_query(sql).await?;
+        loop {
+            match self.checked().await? {
+                (COPY_IN, _) => break,
+                (tag::NOTICE | tag::COMPLETE, _) => {}
+                (other, _) => return Err(unexpected(other, "the beginning of a copy")),
+            }
+        }
+        for piece in lines.chunks(SENT_BYTES) {
+            let out = self.outgoing();
+            out.put_u8(tag::COPY_DATA);
+            out.put_u32(u32::try_from(piece.len() + 4).unwrap_or(u32::MAX));
+            out.put_slice(piece);
+            self.flush().await?;
+        }
+        let out = self.outgoing();
+        out.put_slice(&[tag::COPY_DONE, 0, 0, 0, 4]);
+        self.flush().await?;
+        let mut rows = 0;
+        loop {
+            match self.checked().await? {
+                (tag::COMPLETE, body) => rows = affected(&body),
+                (tag::NOTICE, _) => {}
+                (tag::READY, _) => {
+                    self.set_busy(false);
+                    return Ok(rows);
+                }
+                (other, _) => return Err(unexpected(other, "the end of a copy")),
+            }
+        }
+    }
+
+    /// The next message. After an error, what the server still says is read away first.
+    async fn checked(&mut self) -> Result<(u8, Bytes), WireError> {
+        let message = self.message_or_error().await?;
+        if message.tag != tag::ERROR {
+            return Ok((message.tag, message.body));
+        }
+        let error = ServerError::read(message.body)?;
+        if error.severity == "ERROR" {
+            while self.message_or_error().await?.tag != tag::READY {}
+            self.set_busy(false);
+        }
+        Err(WireError::Server(Box::new(error)))
+    }
+}
+
+/// How many rows a statement says that it touched: the last word of `INSERT 0 7`, `DELETE 3`, `COPY 5`.
+pub(super) fn affected(body: &[u8]) -> u64 {
+    let text = std::str::from_utf8(body).unwrap_or("").trim_end_matches('\0');
+    text.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::affected;
+
+    #[test]
+    fn statements_say_how_many_rows_they_touched() {
+        for (tag, rows) in [("INSERT 0 7\0", 7), ("DELETE 3\0", 3), ("COPY 5\0", 5), ("BEGIN\0", 0), ("", 0)] {
+            assert_eq!(affected(tag.as_bytes()), rows, "{tag}");
+        }
+    }
+}

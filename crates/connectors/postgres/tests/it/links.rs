@@ -1,0 +1,6 @@
+//! Links with PostgreSQL at one end or both: the first copy, changes that follow, comparisons, tables that are emptied.
+
+mod given;
+mod kills;
+mod stories;
+mod traps;
