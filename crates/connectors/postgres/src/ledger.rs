@@ -18,6 +18,7 @@ pub(crate) async fn read(session: &mut Session, writer: &Writer) -> Result<Ledge
     if !has_table(session, "link").await? {
         return Ok(ledger);
     }
+    meta::check(session).await?;
     let link = quoted_text(&writer.link);
     let found = session.query(&format!("SELECT position, existing FROM tidewater.link WHERE link = {link}")).await?;
     let Some(row) = found.rows.first() else { return Ok(ledger) };

@@ -3,7 +3,7 @@
 //! Drawn column by column in `docs/formats/postgres.md`.
 
 use crate::session::Session;
-use tidewater_core::Result;
+use tidewater_core::{Error, Kind, Result, code};
 
 /// The version of these tables.
 pub(crate) const FORMAT: i64 = 1;
@@ -31,6 +31,22 @@ INSERT INTO tidewater.control VALUES (1, 1) ON CONFLICT DO NOTHING;";
 pub(crate) async fn make(session: &mut Session) -> Result<()> {
     debug_assert!(TABLES.contains(&format!("VALUES (1, {FORMAT})")), "the format is written where the tables are");
     session.query(TABLES).await.map(|_| ())
+}
+
+/// Refuses tables of ours that a newer version wrote.
+pub(crate) async fn check(session: &mut Session) -> Result<()> {
+    let rows = session.query("SELECT format FROM tidewater.control").await?;
+    let format = rows.rows.first().and_then(|row| row.first()?.as_deref()?.parse::<i64>().ok()).unwrap_or(FORMAT);
+    if format <= FORMAT {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Invalid,
+        code::FORMAT,
+        format!("{}: the schema tidewater is of format {format}", session.shown),
+    )
+    .meaning(format!("A newer version wrote it; this one knows {FORMAT}. Nothing was changed."))
+    .remedy("Use the newer version."))
 }
 
 /// Bytes as a literal.

@@ -242,6 +242,16 @@ fn a_run_that_ends_leaves_no_slot_behind_unless_asked() {
 }
 
 #[test]
+fn what_a_newer_version_keeps_is_refused() {
+    let server = server(Release::Debian);
+    server.execute_in("shop", "CREATE TABLE t(id int PRIMARY KEY)").unwrap();
+    sync(&pair(&server));
+    server.execute_in("till", "UPDATE tidewater.control SET format = 99").unwrap();
+    let error = refused(&pair(&server));
+    assert_eq!(error.code, code::FORMAT, "{error}");
+}
+
+#[test]
 fn teardown_leaves_no_trace() {
     let server = server(Release::Newest);
     server.execute_in("shop", "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1)").unwrap();
