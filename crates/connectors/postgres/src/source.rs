@@ -254,6 +254,9 @@ impl Source for PostgresSource {
                     break;
                 }
                 Some(Piece::Changes(piece)) => {
+                    if piece.point.within.is_none() {
+                        self.alive = self.alive.max(piece.point.end);
+                    }
                     let emptied = !piece.emptied.is_empty();
                     gathered.add(piece);
                     if emptied {
@@ -267,7 +270,10 @@ impl Source for PostgresSource {
         }
         if !gathered.is_empty() {
             self.moved_up = self.env.clock.monotonic();
-            let settled = drained && gathered.point.within.is_none() && self.alive >= self.goal.unwrap_or_default();
+            let goal = self.goal.unwrap_or_default();
+            // Who does not watch ends where the log ended when it began, also if others write all the time.
+            let is_there = wait == Duration::ZERO && gathered.point.end >= goal;
+            let settled = gathered.point.within.is_none() && (is_there || (drained && self.alive >= goal));
             return self.transaction(gathered, settled).await;
         }
         // Nothing for this link, but the log went on: the position follows now and then, and the log is let go.

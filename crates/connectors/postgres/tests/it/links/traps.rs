@@ -1,6 +1,8 @@
 //! What has gone wrong for others: each by name.
 
 use super::given::{End, Pair, block_on, server};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tidewater_core::change::{Filter, Pattern, Scope, TableScope};
 use tidewater_core::link::{Existing, Settings};
 use tidewater_core::{Error, code};
@@ -239,6 +241,33 @@ fn a_run_that_ends_leaves_no_slot_behind_unless_asked() {
     super::given::until(|| server.execute("SHOW max_slot_wal_keep_size").unwrap().trim() == "1GB");
     sync(&pair(&server).with(Settings { keeps_log: false, ..Settings::default() }));
     assert_eq!(slots(), "1");
+}
+
+#[test]
+fn a_run_ends_also_while_others_write_all_the_time() {
+    let server = server(Release::Debian);
+    server.execute_in("shop", "CREATE TABLE t(id serial PRIMARY KEY, n int)").unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..3)
+        .map(|_| {
+            let (url, stop) = (server.url("shop"), stop.clone());
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let many = "INSERT INTO t(n) VALUES (1); COMMIT; ".repeat(2_000);
+                    super::given::psql(&url, &format!("SET synchronous_commit = off; BEGIN; {many}")).unwrap();
+                }
+            })
+        })
+        .collect();
+    super::given::until(|| server.execute_in("shop", "SELECT count(*) FROM t").unwrap().trim() != "0");
+    for _ in 0..3 {
+        let report = block_on(pair(&server).sync()).unwrap();
+        assert!(report.in_step && report.seconds < 20.0, "{report:?}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    sync(&pair(&server));
+    same(&server, "t");
 }
 
 #[test]
