@@ -7,7 +7,7 @@
 use crate::error::{explain, is_rows_fault};
 use crate::meta::{bytes, texts};
 use crate::target::PostgresTarget;
-use crate::wire::{Rows, ServerError, WireError, quoted_text};
+use crate::wire::{Rows, WireError, quoted_text};
 use crate::writer::{Put, TableWriter, lines};
 use std::collections::BTreeMap;
 use tidewater_core::apply::{Durability, Held, Written};
@@ -63,12 +63,18 @@ impl PostgresTarget {
         Ok(written)
     }
 
+    /// Whether the change is of a row that can stand here.
+    fn fits(&self, change: &Change) -> bool {
+        let Some(Some(table)) = self.tables.get(change.table) else { return true };
+        match row(&change.op) {
+            Some(row) => table.unfit(row).is_none(),
+            None => table.can_have(&change.key),
+        }
+    }
+
     /// Rows that cannot stand here as they are.
     fn unfit(&self, batch: &Batch) -> Vec<Held> {
-        let unfit = |change: &Change| {
-            let (Op::Insert(row) | Op::Update(row) | Op::Upsert(row)) = &change.op else { return None };
-            self.tables.get(change.table)?.as_ref()?.unfit(row)
-        };
+        let unfit = |change: &Change| self.tables.get(change.table)?.as_ref()?.unfit(row(&change.op)?);
         let held = |change: &Change| unfit(change).map(|reason| self.hold(change, reason));
         batch.changes.iter().filter_map(held).collect()
     }
@@ -97,14 +103,8 @@ impl PostgresTarget {
                 written.deletes += self.run(&sql).await?;
             }
         }
-        let held_already: Vec<Held> = std::mem::take(held);
-        let is_held = |change: &Change| {
-            let name = &self.mappings[change.table].source.table;
-            held_already.iter().any(|held| held.table == *name && held.key == change.key)
-        };
-        let changes: Vec<&Change> =
-            batch.changes.iter().filter(|change| held_already.is_empty() || !is_held(change)).collect();
-        held.extend(held_already.iter().cloned());
+        // Rows that cannot stand here are held, and were never here to be deleted.
+        let changes: Vec<&Change> = batch.changes.iter().filter(|change| self.fits(change)).collect();
         if let Mode::Journal { run } = &batch.mode {
             // Where nothing is in the way of an insert, it replaces nothing; where something is, all of this is done again.
             let replaces = |change: &&&Change| resolve || !matches!(change.op, Op::Insert(_));
@@ -367,15 +367,11 @@ impl PostgresTarget {
 
     fn refused(&self, error: WireError) -> Refused {
         match error.server() {
-            Some(error) if is_rows_fault(error) => Refused::Row(reason(error)),
+            // Without the detail, which may repeat the row's values.
+            Some(error) if is_rows_fault(error) => Refused::Row(error.to_string()),
             _ => Refused::Other(explain(error, &self.reader.session.shown)),
         }
     }
-}
-
-/// Why a row was refused, without its values.
-fn reason(error: &ServerError) -> String {
-    error.to_string()
 }
 
 fn row(op: &Op) -> Option<&Row> {

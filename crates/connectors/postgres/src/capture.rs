@@ -27,7 +27,10 @@ pub(crate) fn link(name: &str) -> Option<&str> {
     name.strip_prefix("tidewater_")
 }
 
-/// Notes whom the publication is for, where `status` and `teardown` find it.
+/// Stands in the place of whom the publication is for, as long as what ran when tables came to it is waited for.
+const TABLES_CAME: &str = "tables came";
+
+/// Notes whom the publication is for, where `status` and `teardown` find it; and that nothing is waited for any more.
 pub(crate) async fn note_target(session: &mut Session, name: &str, link: &Reader) -> Result<()> {
     let comment = quoted_text(&format!("for {}\n{}", link.target, link.target_identity));
     session.query(&format!("COMMENT ON PUBLICATION {} IS {comment}", quoted_name(name))).await.map(|_| ())
@@ -152,7 +155,7 @@ fn check_identity(session: &Session, mapping: &Mapping, details: &Details) -> Re
 /// What became of the tables of a publication that was there.
 #[derive(Default)]
 struct Published {
-    /// Some came to it.
+    /// Some came to it, now or before somebody was killed who had not waited for what ran then.
     came: bool,
     /// Some came to it, or went.
     changed: bool,
@@ -162,15 +165,20 @@ struct Published {
 async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Result<Published> {
     let (quoted, text) = (quoted_name(name), quoted_text(name));
     let tables: Vec<String> = mappings.iter().map(|mapping| quoted_table(&mapping.source.table)).collect();
-    let there = session.query(&format!("SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = {text}")).await?;
-    if there.rows.is_empty() {
+    let sql = format!(
+        "SELECT pg_catalog.obj_description(oid, 'pg_publication') FROM pg_catalog.pg_publication WHERE pubname = {text}"
+    );
+    let there = session.query(&sql).await?;
+    let Some(row) = there.rows.first() else {
         let sql = format!(
             "CREATE PUBLICATION {quoted} FOR TABLE {} WITH (publish_via_partition_root = true)",
             tables.join(", ")
         );
         session.query(&sql).await?;
         return Ok(Published::default());
-    }
+    };
+    // Who was killed, or gave up, while he waited for what ran when tables came: it is waited for again.
+    let waits = row[0].as_deref().is_none_or(|comment| target(comment).is_none());
     let sql = format!("SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = {text}");
     let rows = session.query(&sql).await?.rows;
     let published: Vec<String> =
@@ -179,9 +187,12 @@ async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Res
     let came = wanted.iter().any(|name| !published.contains(name));
     let changed = came || published.iter().any(|name| !wanted.contains(&name));
     if changed {
-        session.query(&format!("ALTER PUBLICATION {quoted} SET TABLE {}", tables.join(", "))).await?;
+        let sql = format!("ALTER PUBLICATION {quoted} SET TABLE {}", tables.join(", "));
+        // In one transaction: that tables came is known until it has been waited for.
+        let note = if came { format!("; COMMENT ON PUBLICATION {quoted} IS '{TABLES_CAME}'") } else { String::new() };
+        session.query(&format!("{sql}{note}")).await?;
     }
-    Ok(Published { came, changed })
+    Ok(Published { came: came || waits, changed })
 }
 
 /// A slot as the server has it.

@@ -92,6 +92,15 @@ impl TableWriter {
         Some(format!("column {name} is {declared} here and holds {held} at the source"))
     }
 
+    /// Whether a row of this key can stand here.
+    pub(crate) fn can_have(&self, key: &Key) -> bool {
+        let fits = |(value, at): (Raw<'_>, &usize)| {
+            let is_cut = matches!(&value, Raw::Text(text) if text.contains(&0));
+            !is_cut && self.columns.get(*at).is_none_or(|(_, _, carried)| carried.takes(&value))
+        };
+        key.raw().zip(&self.key).all(fits)
+    }
+
     fn names(&self) -> String {
         list("", self.columns.iter().map(|(name, ..)| name.as_str()))
     }

@@ -60,6 +60,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// Whether it holds only some of the row's columns.
+    pub fn is_partial(&self) -> bool {
+        matches!(&self.op, Op::Update(row) if !row.absent().is_empty())
+    }
+
     /// Bytes held in memory by this change, roughly; what budgets count.
     pub fn bytes(&self) -> usize {
         let row = match &self.op {

@@ -70,7 +70,8 @@ impl Session<'_> {
         let halted = |table: usize| matches!(self.phases[table], Phase::Halted(_));
         let emptied = transaction.emptied.iter().copied().filter(|table| !halted(*table)).collect();
         let changes = if transaction.folded { transaction.changes } else { fold(transaction.changes) };
-        let changes: Vec<Change> = changes.into_iter().filter(|c| !halted(c.table)).collect();
+        let carried = changes.into_iter().filter(|c| !(halted(c.table) || c.is_partial() && self.holds(c)));
+        let changes: Vec<Change> = carried.collect();
         let rows = changes.len();
         let progress = Progress::Position { before: self.position.clone(), after: after.clone() };
         let batch = Batch { emptied, changes, progress, settled, mode: Mode::Replace };
@@ -99,6 +100,12 @@ impl Session<'_> {
         self.event(Event::Applied { written: &written, lag_ms });
         self.throttle(rows as u64).await;
         ahead.transpose()
+    }
+
+    /// Whether the row is held: then what did not change of it is not at the target, and it is read again as a whole.
+    fn holds(&self, change: &Change) -> bool {
+        let name = &self.mappings[change.table].source.table;
+        self.ledger.held.iter().any(|held| held.table == *name && held.key == change.key)
     }
 
     /// Rows that could not be written are read again and tried together: what stood in their way may be gone.

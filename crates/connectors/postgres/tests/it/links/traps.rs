@@ -81,6 +81,41 @@ fn large_values_that_did_not_change_stay() {
 }
 
 #[test]
+fn a_held_row_of_which_a_part_is_updated_stays_held() {
+    let server = server(Release::Debian);
+    server.execute_in("shop", "CREATE TABLE t(id int PRIMARY KEY, code text UNIQUE, big text, n int)").unwrap();
+    sync(&pair(&server));
+    server.execute_in("till", "INSERT INTO t VALUES (999, 'taken')").unwrap();
+    let large = "SELECT 1, 'taken', string_agg(md5(random()::text), ''), 0 FROM generate_series(1, 400)";
+    server.execute_in("shop", &format!("INSERT INTO t {large}")).unwrap();
+    for change in ["SELECT 1", "UPDATE t SET n = n + 1"] {
+        server.execute_in("shop", change).unwrap();
+        let report = block_on(pair(&server).sync()).unwrap();
+        assert_eq!(report.held.len(), 1, "{change}: {report:?}");
+    }
+    server.execute_in("till", "DELETE FROM t").unwrap();
+    sync(&pair(&server));
+    same(&server, "t");
+}
+
+#[test]
+fn a_row_that_cannot_stand_here_can_be_deleted() {
+    let server = server(Release::Debian);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let shop = rusqlite::Connection::open(&path).unwrap();
+    shop.execute_batch(
+        "CREATE TABLE t(k TEXT PRIMARY KEY NOT NULL, v TEXT); INSERT INTO t VALUES ('a', 'x'), ('b' || char(0), 'y')",
+    )
+    .unwrap();
+    let pair = Pair::new(End::Sqlite(path), End::Postgres(server.url("till")));
+    assert_eq!(block_on(pair.sync()).unwrap().held.len(), 1);
+    shop.execute_batch("DELETE FROM t WHERE v = 'y'; UPDATE t SET v = 'z'").unwrap();
+    sync(&pair);
+    assert_eq!(server.execute_in("till", "SELECT k, v FROM t").unwrap().trim(), "a|z");
+}
+
+#[test]
 fn swapped_unique_values_and_keys_arrive() {
     let server = server(Release::Newest);
     server
