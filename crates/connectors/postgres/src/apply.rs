@@ -129,6 +129,12 @@ impl PostgresTarget {
         Ok(written)
     }
 
+    /// Begins a transaction of ours: without the user's triggers and foreign-key actions.
+    pub(crate) fn begin_sql(&self) -> String {
+        let role = if self.without_triggers { "SET LOCAL session_replication_role = replica; " } else { "" };
+        format!("BEGIN; {role}SET CONSTRAINTS ALL DEFERRED; ")
+    }
+
     /// Begins, and stores the progress; refuses one that does not follow what is stored.
     async fn begin(&mut self, progress: &Progress) -> Result<(), Refused> {
         let Some(writer) = &self.writer else { return Err(Error::internal("write before ledger").into()) };
@@ -140,16 +146,11 @@ impl PostgresTarget {
                 quoted_text(&after.0),
                 quoted_text(&before.0)
             ),
-            Progress::Copied { table, through } => format!(
-                "UPDATE tidewater.link_table SET phase = '{}', through = {} WHERE link = {link} AND name = {} \
-                 AND phase = 'copying' RETURNING 1",
-                if through.is_some() { "copying" } else { "following" },
-                through.as_ref().map_or("NULL".to_owned(), |key| bytes(key.as_bytes())),
-                quoted_text(&self.mappings[*table].source.table)
-            ),
+            Progress::Copied { table, stretch } => {
+                crate::ledger::copied_sql(&link, &self.mappings[*table].source.table, stretch)
+            }
         };
-        let role = if self.without_triggers { "SET LOCAL session_replication_role = replica; " } else { "" };
-        let rows = self.ask(&format!("BEGIN; {role}SET CONSTRAINTS ALL DEFERRED; {advance}")).await?;
+        let rows = self.ask(&format!("{}{advance}", self.begin_sql())).await?;
         if rows.rows.len() == 1 { Ok(()) } else { Err(elsewhere(&self.reader.session.shown).into()) }
     }
 
@@ -437,7 +438,7 @@ fn count(written: &mut Written, group: &Group<'_>, rows: u64, batch: &Batch) {
     }
 }
 
-fn elsewhere(shown: &str) -> Error {
+pub(crate) fn elsewhere(shown: &str) -> Error {
     Error::new(Kind::Unavailable, code::LEASE, format!("{shown}: another Tidewater went on with this link"))
         .meaning("Its progress is not what this one stored last. Nothing was written.")
         .remedy("Run one at a time. It is taken up again from what is stored.")

@@ -1,12 +1,13 @@
 //! Making the target fit: tables that are missing, columns that came later. What cannot be made to fit without a
 //! decision is said, with the DDL that would mend it.
 
-use crate::ddl::{self, LATER};
-use crate::schema::Details;
+use crate::ddl::{self, When};
+use crate::meta::texts;
+use crate::schema::{Details, cell, has_table};
 use crate::session::Session;
 use crate::sql::{list, table as quoted_table};
 use crate::text::Carried;
-use crate::wire::quoted_name;
+use crate::wire::{quoted_name, quoted_text};
 use std::collections::BTreeMap;
 use tidewater_core::Result;
 use tidewater_core::apply::Prepared;
@@ -42,10 +43,11 @@ pub(crate) async fn prepare(
                 prepared.created.push(mapping.target.table.clone());
                 let statements = ddl::definition(mapping, table, &carried);
                 let (last, first): (Vec<String>, Vec<String>) =
-                    statements.into_iter().partition(|statement| statement.starts_with(LATER));
+                    statements.into_iter().partition(|statement| When::of(statement) == When::Last);
                 later.extend(last);
+                let is_parent = tables.iter().any(|t| t.foreign_keys.iter().any(|fk| fk.parent == table.name));
                 if create {
-                    session.query(&format!("BEGIN; {}; COMMIT", first.join("; "))).await?;
+                    make(session, mapping, first, is_parent).await?;
                 }
             }
             Fit::Add(columns) => {
@@ -64,6 +66,46 @@ pub(crate) async fn prepare(
         }
     }
     Ok(prepared)
+}
+
+/// Makes a table. Its keys and indexes come when it is filled, unless the key is needed before.
+async fn make(session: &mut Session, mapping: &Mapping, statements: Vec<String>, is_parent: bool) -> Result<()> {
+    let waits = |statement: &String| !is_parent && When::of(statement) == When::Filled;
+    let (later, mut now): (Vec<String>, Vec<String>) = statements.into_iter().partition(waits);
+    let key = texts(mapping.target.key.iter().map(|at| mapping.target.columns[*at].name.as_str()));
+    let table = quoted_text(&mapping.target.table);
+    now.push(format!("DELETE FROM tidewater.later WHERE target = {table}"));
+    for (number, statement) in later.iter().enumerate() {
+        let statement = quoted_text(statement);
+        now.push(format!("INSERT INTO tidewater.later VALUES ({table}, {number}, {statement}, {key})"));
+    }
+    session.query(&format!("BEGIN; {}; COMMIT", now.join("; "))).await.map(|_| ())
+}
+
+/// Carries out what waited until a table was filled; each statement once.
+pub(crate) async fn complete(session: &mut Session, target: &str) -> Result<()> {
+    if !has_table(session, "later").await? {
+        return Ok(());
+    }
+    let table = quoted_text(target);
+    let sql = format!("SELECT number, statement FROM tidewater.later WHERE target = {table} ORDER BY number");
+    for row in session.query(&sql).await?.rows {
+        let (number, statement) = (cell(&row, 0)?, cell(&row, 1)?);
+        session
+            .query(&format!(
+                "BEGIN; {statement}; DELETE FROM tidewater.later WHERE target = {table} AND number = {number}; COMMIT"
+            ))
+            .await?;
+    }
+    Ok(())
+}
+
+/// The same for all tables: nobody else will.
+pub(crate) async fn complete_all(session: &mut Session) -> Result<()> {
+    for row in session.query("SELECT DISTINCT target FROM tidewater.later").await?.rows {
+        complete(session, cell(&row, 0)?).await?;
+    }
+    Ok(())
 }
 
 fn fit(mapping: &Mapping, table: &Table, there: Option<&Details>, followed: Option<&Vec<String>>) -> Fit {

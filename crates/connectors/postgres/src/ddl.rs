@@ -9,8 +9,32 @@ use std::collections::BTreeMap;
 use tidewater_core::Result;
 use tidewater_core::change::{Column, ColumnKind, Deletes, Mapping, Table};
 
-/// Statements of this beginning come last: they may name any other table.
-pub(crate) const LATER: &str = "ALTER TABLE ";
+/// How a statement begins that refers to other tables: it comes when they are there.
+const REFERS: &str = "ALTER TABLE ";
+/// How a statement begins that makes a key or a unique constraint.
+const MAKES_KEY: &str = "ALTER TABLE ONLY ";
+
+/// When a statement that makes a part of a table is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// At first.
+    First,
+    /// Rows come faster into a table without it: keys and indexes.
+    Filled,
+    /// When all tables are there.
+    Last,
+}
+
+impl When {
+    pub(crate) fn of(statement: &str) -> Self {
+        let filled = [MAKES_KEY, "CREATE INDEX ", "CREATE UNIQUE INDEX "];
+        match statement {
+            statement if filled.iter().any(|begin| statement.starts_with(begin)) => When::Filled,
+            statement if statement.starts_with(REFERS) => When::Last,
+            _ => When::First,
+        }
+    }
+}
 
 const CONSTRAINTS: &str = "SELECT n.nspname, r.relname, c.contype, c.conname, pg_catalog.pg_get_constraintdef(c.oid) \
      FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_class r ON r.oid = c.conrelid \
@@ -58,6 +82,17 @@ struct Special {
     made_by: Option<String>,
 }
 
+/// What else makes one table.
+#[derive(Default)]
+struct Parts {
+    /// Constraints that stand in its own statement.
+    inside: Vec<String>,
+    /// Statements that make keys and indexes.
+    keys: Vec<String>,
+    /// Statements that refer to other tables.
+    refer: Vec<String>,
+}
+
 /// Fills in the statements that make each table.
 pub(crate) async fn statements(session: &mut Session, tables: &mut BTreeMap<String, Details>) -> Result<()> {
     let constraints = session.query(CONSTRAINTS).await?;
@@ -72,34 +107,29 @@ pub(crate) async fn statements(session: &mut Session, tables: &mut BTreeMap<Stri
         };
         special.insert((shown(cell(&row, 0)?, cell(&row, 1)?), cell(&row, 2)?.to_owned()), found);
     }
-    let mut parts: BTreeMap<String, (Vec<String>, Vec<String>)> = BTreeMap::new();
+    let mut parts: BTreeMap<String, Parts> = BTreeMap::new();
     for row in &constraints.rows {
         let name = shown(cell(row, 0)?, cell(row, 1)?);
         let text = format!("CONSTRAINT {} {}", quoted_name(cell(row, 3)?), cell(row, 4)?);
-        let (inside, after) = parts.entry(name.clone()).or_default();
+        let parts = parts.entry(name.clone()).or_default();
         match cell(row, 2)? {
-            "f" => after.push(format!("{LATER}{} ADD {text}", quoted_table(&name))),
-            _ => inside.push(text),
+            "f" => parts.refer.push(format!("{REFERS}{} ADD {text}", quoted_table(&name))),
+            "p" | "u" | "x" => parts.keys.push(format!("{MAKES_KEY}{} ADD {text}", quoted_table(&name))),
+            _ => parts.inside.push(text),
         }
     }
     for row in &indexes.rows {
         let name = shown(cell(row, 0)?, cell(row, 1)?);
-        parts.entry(name).or_default().1.insert(0, cell(row, 2)?.to_owned());
+        parts.entry(name).or_default().keys.push(cell(row, 2)?.to_owned());
     }
     for (name, details) in tables {
-        let (inside, after) = parts.remove(name).unwrap_or_default();
-        details.table.statements = made(name, &details.table, &inside, after, &special);
+        let parts = parts.remove(name).unwrap_or_default();
+        details.table.statements = made(name, &details.table, parts, &special);
     }
     Ok(())
 }
 
-fn made(
-    name: &str,
-    table: &Table,
-    inside: &[String],
-    after: Vec<String>,
-    special: &BTreeMap<(String, String), Special>,
-) -> Vec<String> {
+fn made(name: &str, table: &Table, parts: Parts, special: &BTreeMap<(String, String), Special>) -> Vec<String> {
     let mut before = Vec::new();
     let (schema, _) = place(name);
     if schema != "public" {
@@ -118,9 +148,10 @@ fn made(
         }
         lines.push(own_column(column, &special));
     }
-    lines.extend(inside.iter().cloned());
+    lines.extend(parts.inside);
     before.push(format!("CREATE TABLE {} ({})", quoted_table(name), lines.join(", ")));
-    before.extend(after);
+    before.extend(parts.keys);
+    before.extend(parts.refer);
     before
 }
 
@@ -222,7 +253,7 @@ pub(crate) fn definition(mapping: &Mapping, table: &Table, carried: &[&str]) -> 
         let parents = fk.parent_columns.iter().map(String::as_str);
         let parents = if fk.parent_columns.is_empty() { String::new() } else { format!(" ({})", list("", parents)) };
         statements.push(format!(
-            "{LATER}{} ADD FOREIGN KEY ({}) REFERENCES {}{parents} ON DELETE {} ON UPDATE {}",
+            "{REFERS}{} ADD FOREIGN KEY ({}) REFERENCES {}{parents} ON DELETE {} ON UPDATE {}",
             quoted_table(name),
             list("", columns),
             quoted_table(&fk.parent),
@@ -231,6 +262,24 @@ pub(crate) fn definition(mapping: &Mapping, table: &Table, carried: &[&str]) -> 
         ));
     }
     statements
+}
+
+/// How many bytes a row takes, by the statistics.
+pub(crate) fn row_size_sql(name: &str) -> String {
+    format!(
+        "SELECT pg_catalog.pg_table_size(oid) / reltuples::bigint FROM pg_catalog.pg_class \
+         WHERE oid = pg_catalog.to_regclass({}) AND reltuples >= 1",
+        regclass(name)
+    )
+}
+
+/// How many bytes of long values are stored aside of the rows; nothing where a table has partitions.
+pub(crate) fn size_aside_sql(name: &str) -> String {
+    format!(
+        "SELECT coalesce(pg_catalog.pg_relation_size(nullif(reltoastrelid, 0)), 0) FROM pg_catalog.pg_class \
+         WHERE oid = pg_catalog.to_regclass({}) AND relkind = 'r'",
+        regclass(name)
+    )
 }
 
 /// How many rows the statistics know of.

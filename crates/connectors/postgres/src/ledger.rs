@@ -5,8 +5,9 @@ use crate::schema::{cell, has_table};
 use crate::session::Session;
 use crate::wire::quoted_text;
 use std::collections::BTreeMap;
-use tidewater_core::apply::{Existing, Held, Ledger, Phase, TableLedger, Writer};
+use tidewater_core::apply::{Existing, Held, Ledger, Phase, Stretch, TableLedger, Writer};
 use tidewater_core::change::{DecodeError, Key, Mapping, Position, decode_value};
+use tidewater_core::verify::Range;
 use tidewater_core::{Error, Kind, Result, code};
 
 /// A key has no more columns than an index.
@@ -24,14 +25,14 @@ pub(crate) async fn read(session: &mut Session, writer: &Writer) -> Result<Ledge
     let Some(row) = found.rows.first() else { return Ok(ledger) };
     ledger.position = row[0].clone().map(Position);
     ledger.existing = Existing::from_word(cell(row, 1)?).unwrap_or_default();
-    let sql = format!("SELECT name, digest, phase, through, reason FROM tidewater.link_table WHERE link = {link}");
+    let mut stretches = stretches(session, &link).await?;
+    let sql = format!("SELECT name, digest, phase, reason FROM tidewater.link_table WHERE link = {link}");
     for row in session.query(&sql).await?.rows {
-        let through = row[3].as_deref().map(key).transpose()?;
         let phase = match cell(&row, 2)? {
-            "copying" => Phase::Copying(through),
+            "copying" => Phase::Copying(stretches.remove(cell(&row, 0)?).unwrap_or_default()),
             "meeting" => Phase::Meeting,
             "following" => Phase::Following,
-            "halted" => Phase::Halted(row[4].clone().unwrap_or_default()),
+            "halted" => Phase::Halted(row[3].clone().unwrap_or_default()),
             // Anything else is answered by looking at every row.
             _ => Phase::Comparing,
         };
@@ -39,6 +40,36 @@ pub(crate) async fn read(session: &mut Session, writer: &Writer) -> Result<Ledge
     }
     ledger.held = held(session, &writer.link).await?;
     Ok(ledger)
+}
+
+/// How far first copies have come, by table.
+async fn stretches(session: &mut Session, link: &str) -> Result<BTreeMap<String, Vec<Stretch>>> {
+    let sql =
+        format!("SELECT name, number, after, through FROM tidewater.stretch WHERE link = {link} ORDER BY name, number");
+    let mut stretches: BTreeMap<String, Vec<Stretch>> = BTreeMap::new();
+    for row in session.query(&sql).await?.rows {
+        let number = cell(&row, 1)?.parse().map_err(|_| damaged(&DecodeError::Truncated))?;
+        let range =
+            Range { after: row[2].as_deref().map(key).transpose()?, through: row[3].as_deref().map(key).transpose()? };
+        stretches.entry(cell(&row, 0)?.to_owned()).or_default().push(Stretch { number, range });
+    }
+    Ok(stretches)
+}
+
+/// Stores that a stretch of a first copy is there; answers with a row, unless the table is not being copied any more.
+/// Several lanes do so at once: each has a row of its own, and none holds up another.
+pub(crate) fn copied_sql(link: &str, name: &str, stretch: &Stretch) -> String {
+    let bound = |key: &Option<Key>| key.as_ref().map_or("NULL".to_owned(), |key| bytes(key.as_bytes()));
+    format!(
+        "INSERT INTO tidewater.stretch AS s SELECT {link}, t.name, {}, {}, {} FROM (SELECT name FROM tidewater.link_table \
+         WHERE link = {link} AND name = {} AND phase = 'copying' FOR KEY SHARE) t \
+         ON CONFLICT (link, name, number) DO UPDATE SET through = excluded.through \
+         WHERE s.through IS NOT DISTINCT FROM excluded.after RETURNING 1",
+        stretch.number,
+        bound(&stretch.range.after),
+        bound(&stretch.range.through),
+        quoted_text(name)
+    )
 }
 
 /// The columns that each table of a link carried the last time.
@@ -106,32 +137,34 @@ pub(crate) async fn record(
     for (name, table) in tables {
         let mapping = mappings.iter().find(|mapping| &mapping.source.table == name);
         let target = mapping.map_or(name, |mapping| &mapping.target.table);
-        let (phase, through, reason) = words(&table.phase);
+        let (phase, reason) = words(&table.phase);
         let columns = mapping.map(|mapping| texts(mapping.source.columns.iter().map(|column| column.name.as_str())));
         sql += &format!(
-            "INSERT INTO tidewater.link_table VALUES ({link}, {}, {}, {}, '{phase}', {}, {}, {}) \
+            "INSERT INTO tidewater.link_table VALUES ({link}, {}, {}, {}, '{phase}', {}, {}) \
              ON CONFLICT (link, name) DO UPDATE SET target = excluded.target, digest = excluded.digest, \
-             phase = excluded.phase, through = excluded.through, reason = excluded.reason, columns = \
+             phase = excluded.phase, reason = excluded.reason, columns = \
              CASE excluded.phase WHEN 'halted' THEN tidewater.link_table.columns ELSE excluded.columns END;",
             quoted_text(name),
             quoted_text(target),
             quoted_text(&table.digest),
-            through.map_or("NULL".to_owned(), bytes),
             reason.map_or("NULL".to_owned(), quoted_text),
             columns.unwrap_or_else(|| texts([])),
         );
+        if !matches!(&table.phase, Phase::Copying(done) if !done.is_empty()) {
+            sql += &format!("DELETE FROM tidewater.stretch WHERE link = {link} AND name = {};", quoted_text(name));
+        }
     }
     sql += "COMMIT";
     session.query(&sql).await.map(|_| ())
 }
 
 /// A phase as it is stored.
-fn words(phase: &Phase) -> (&'static str, Option<&[u8]>, Option<&str>) {
+fn words(phase: &Phase) -> (&'static str, Option<&str>) {
     match phase {
-        Phase::Copying(through) => ("copying", through.as_ref().map(Key::as_bytes), None),
-        Phase::Meeting => ("meeting", None, None),
-        Phase::Comparing => ("comparing", None, None),
-        Phase::Following => ("following", None, None),
-        Phase::Halted(why) => ("halted", None, Some(why)),
+        Phase::Copying(_) => ("copying", None),
+        Phase::Meeting => ("meeting", None),
+        Phase::Comparing => ("comparing", None),
+        Phase::Following => ("following", None),
+        Phase::Halted(why) => ("halted", Some(why)),
     }
 }

@@ -8,6 +8,7 @@
 //! Tests: `tests/it/`, on private servers of the oldest and the newest release that are promised.
 
 mod apply;
+mod bulk;
 mod capture;
 mod create;
 mod ddl;

@@ -16,7 +16,13 @@ CREATE TABLE IF NOT EXISTS tidewater.link(
   position text, updated_at timestamptz NOT NULL);
 CREATE TABLE IF NOT EXISTS tidewater.link_table(
   link text NOT NULL, name text NOT NULL, target text NOT NULL, digest text NOT NULL, phase text NOT NULL,
-  through bytea, reason text, columns text[] NOT NULL DEFAULT '{}', PRIMARY KEY (link, name));
+  reason text, columns text[] NOT NULL DEFAULT '{}', PRIMARY KEY (link, name));
+CREATE TABLE IF NOT EXISTS tidewater.stretch(
+  link text NOT NULL, name text NOT NULL, number integer NOT NULL, after bytea, through bytea,
+  PRIMARY KEY (link, name, number));
+CREATE TABLE IF NOT EXISTS tidewater.later(
+  target text NOT NULL, number integer NOT NULL, statement text NOT NULL, key text[] NOT NULL,
+  PRIMARY KEY (target, number));
 CREATE TABLE IF NOT EXISTS tidewater.held(
   link text NOT NULL, name text NOT NULL, key bytea NOT NULL, reason text NOT NULL, since timestamptz NOT NULL,
   PRIMARY KEY (link, name, key));

@@ -2,7 +2,7 @@
 
 use crate::schema::{self, Details};
 use crate::session::Session;
-use crate::sql::{Order, compared, key_terms, list, table, visible};
+use crate::sql::{Order, list, table, visible, within};
 use crate::text::{Carried, fields, literal};
 use crate::wire::quoted_name;
 use bytes::Bytes;
@@ -105,17 +105,13 @@ impl Reader {
 
     /// `SELECT` of the rows of a range, in an order.
     fn range_sql(view: &View, details: &Details, range: &Range, order: Order, rows_max: usize) -> String {
-        let terms = key_terms(view, details, order);
-        let mut conditions = vec![visible(view)];
-        for (bound, op) in [(&range.after, ">"), (&range.through, "<=")] {
-            conditions.extend(bound.as_ref().map(|key| compared(&terms, op, key)));
-        }
+        let (conditions, terms) = within(view, details, range, order);
         let columns = list("", view.columns.iter().map(|column| column.name.as_str()));
         let limit = if rows_max == usize::MAX { String::new() } else { format!(" LIMIT {rows_max}") };
         format!(
             "COPY (SELECT {columns} FROM {} WHERE {} ORDER BY {}{limit}) TO STDOUT",
             table(&view.table),
-            conditions.join(" AND "),
+            conditions,
             terms.join(", ")
         )
     }
@@ -195,10 +191,9 @@ impl Reader {
         Ok(found)
     }
 
-    pub(crate) async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
-        let range = Range { after: after.cloned(), through: None };
+    pub(crate) async fn chunk(&mut self, view: &View, range: &Range, budget: Budget) -> Result<Chunk> {
         let (mut rows, mut left_out, mut full) = (Vec::new(), 0, false);
-        self.each(view, (&range, Order::Own, budget.rows_max), |lines, line| {
+        self.each(view, (range, Order::Own, budget.rows_max), |lines, line| {
             rows.push(lines.row(&line));
             left_out = lines.left_out;
             full = lines.bytes >= budget.bytes_max;
@@ -301,13 +296,8 @@ macro_rules! scan_by_reader {
             ) -> tidewater_core::Result<Vec<(Key, RowHash)>> {
                 self.reader.list(view, range, rows_max).await
             }
-            async fn chunk(
-                &mut self,
-                view: &View,
-                after: Option<&Key>,
-                budget: Budget,
-            ) -> tidewater_core::Result<Chunk> {
-                self.reader.chunk(view, after, budget).await
+            async fn chunk(&mut self, view: &View, range: &Range, budget: Budget) -> tidewater_core::Result<Chunk> {
+                self.reader.chunk(view, range, budget).await
             }
             async fn fetch(
                 &mut self,

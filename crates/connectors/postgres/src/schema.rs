@@ -21,6 +21,9 @@ pub(crate) struct Details {
     pub(crate) table: Table,
     /// The declared types, by column.
     pub(crate) types: BTreeMap<String, String>,
+    /// Whether all columns have a binary form that means the same in every database: the types are the server's own, and
+    /// hold no numbers of things in its catalog.
+    pub(crate) is_portable: bool,
     /// `d`efault, `f`ull, `n`othing or by an `i`ndex: what the log says of the old row.
     pub(crate) replica_identity: char,
     /// The columns of the index that tells rows apart in the log.
@@ -45,7 +48,8 @@ const TABLES: &str = "SELECT n.nspname, c.relname, c.relkind, c.relpersistence, 
 
 const COLUMNS: &str = "SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), \
      CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END, a.attnotnull, \
-     pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attgenerated, a.attidentity \
+     pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attgenerated, a.attidentity, \
+     t.typtype = 'b' AND t.oid < 16384 AND t.typsend <> 0 AND t.typreceive <> 0 AND t.typname !~ '^_?(reg|oid)' \
      FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
      LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
      WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN (SELECT oid FROM pg_catalog.pg_class \
@@ -74,6 +78,7 @@ pub(crate) async fn look(session: &mut Session) -> Result<Found> {
     let columns = by_table(session.query(COLUMNS).await?);
     let uniques = by_table(session.query(UNIQUES).await?);
     let foreign_keys = by_table(session.query(FOREIGN_KEYS).await?);
+    let mut later = keys_to_come(session).await?;
     let mut found = Found { identity, tables: BTreeMap::new(), skipped: vec![] };
     for row in &tables.rows {
         let name = shown(cell(row, 0)?, cell(row, 1)?);
@@ -89,7 +94,7 @@ pub(crate) async fn look(session: &mut Session) -> Result<Found> {
         }
         let of = |rows: &BTreeMap<String, Vec<Vec<Option<String>>>>| rows.get(row[5].as_deref().unwrap_or("")).cloned();
         let parts = [of(&columns), of(&uniques), of(&foreign_keys)].map(Option::unwrap_or_default);
-        match describe(&name, row, &parts)? {
+        match describe(&name, row, &parts, later.remove(&name))? {
             Ok(details) => {
                 found.tables.insert(name, details);
             }
@@ -139,6 +144,16 @@ pub(crate) async fn has_table(session: &mut Session, name: &str) -> Result<bool>
     Ok(session.query(&sql).await?.rows.first().is_some_and(|row| row[0].as_deref() == Some("t")))
 }
 
+/// The keys of tables that are being filled and get them afterwards.
+async fn keys_to_come(session: &mut Session) -> Result<BTreeMap<String, Vec<String>>> {
+    if !has_table(session, "later").await? {
+        return Ok(BTreeMap::new());
+    }
+    let sql = "SELECT DISTINCT target, array_to_string(key, E'\\x1f') FROM tidewater.later";
+    let rows = session.query(sql).await?.rows;
+    rows.iter().map(|row| Ok((cell(row, 0)?.to_owned(), names(cell(row, 1)?)))).collect()
+}
+
 /// Which database this is: the cluster it was made in, and its number there.
 pub(crate) async fn identity(session: &mut Session) -> Result<String> {
     let sql = "SELECT (SELECT system_identifier FROM pg_catalog.pg_control_system())::text || '-' || \
@@ -160,6 +175,7 @@ fn describe(
     name: &str,
     row: &[Option<String>],
     [columns, uniques, foreign_keys]: &[Vec<Vec<Option<String>>>; 3],
+    later: Option<Vec<String>>,
 ) -> Result<Result<Details, String>> {
     let mut types = BTreeMap::new();
     let mut found = Vec::new();
@@ -191,7 +207,7 @@ fn describe(
             false => unique.push(Unique { columns }),
         }
     }
-    let Some(key) = key else {
+    let Some(key) = key.or(later) else {
         return Ok(Err("no primary key, and no unique index over columns that are NOT NULL".to_owned()));
     };
     let foreign_keys = foreign_keys.iter().map(|row| foreign_key(row)).collect::<Result<_>>()?;
@@ -209,6 +225,7 @@ fn describe(
         types,
         replica_identity: cell(row, 4)?.chars().next().unwrap_or('d'),
         logged_key,
+        is_portable: columns.iter().all(|column| column[8].as_deref() == Some("t")),
         is_logged: cell(row, 3)? == "p",
     }))
 }

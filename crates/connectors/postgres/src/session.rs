@@ -10,6 +10,7 @@ use crate::wire::{Connection, Purpose, Rows, WireError};
 use bytes::Bytes;
 use tidewater_core::Result;
 use tidewater_core::env::Env;
+use tidewater_core::transport::RawRows;
 
 /// Nobody else's waiting makes us wait for ever. `search_path` is empty: everything is named with its schema. A commit
 /// is answered when it survives a crash, also where the server is set up to answer before.
@@ -104,11 +105,69 @@ impl Session {
         Ok(self.after(answer))
     }
 
+    /// Begins a COPY to us, read by [`Session::copied_bytes`].
+    pub(crate) async fn begin_copy_out(&mut self, sql: &str) -> Result<()> {
+        self.connected().await?;
+        self.in_call = true;
+        let answer = match &mut self.connection {
+            Some(connection) => connection.copy_out(sql).await,
+            None => Err(WireError::Closed),
+        };
+        // Until everything is read, what is dropped leaves a connection in the middle of an answer.
+        if answer.is_err() { self.after(answer).map_err(|error| explain(error, &self.shown)) } else { Ok(()) }
+    }
+
+    /// At least so many bytes of a COPY that was begun, as long as there are any; `None` when it has ended.
+    pub(crate) async fn copied_bytes(&mut self, at_least: usize) -> Result<Option<Vec<u8>>> {
+        if !self.in_call {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(at_least + at_least / 4);
+        let answer = match &mut self.connection {
+            Some(connection) => gathered(connection, &mut bytes, at_least).await,
+            None => Err(WireError::Closed),
+        };
+        match answer {
+            Ok(true) => return Ok(Some(bytes)),
+            Ok(false) => self.in_call = false,
+            Err(error) => self.after(Err(error)).map_err(|error| explain(error, &self.shown))?,
+        }
+        Ok(if bytes.is_empty() { None } else { Some(bytes) })
+    }
+
+    /// Carries out a COPY from us with rows that somebody else reads. Says how many rows the server took.
+    pub(crate) async fn copy_through(&mut self, sql: &str, rows: &mut dyn RawRows) -> Result<Result<u64, WireError>> {
+        self.connected().await?;
+        self.in_call = true;
+        let Some(connection) = &mut self.connection else { return Ok(Err(WireError::Closed)) };
+        let answer = match connection.begin_copy_in(sql).await {
+            Err(error) => Err(error),
+            Ok(()) => loop {
+                let Some(bytes) = rows.next().await? else { break connection.end_copy_in().await };
+                if let Err(error) = connection.send_copy(&bytes).await {
+                    break Err(error);
+                }
+            },
+        };
+        Ok(self.after(answer))
+    }
+
     /// The next statement begins with a new connection; an open transaction is given up.
     pub(crate) fn give_up(&mut self) {
         self.connection = None;
         self.in_call = false;
     }
+}
+
+/// Whether there may be more.
+async fn gathered(connection: &mut Connection, bytes: &mut Vec<u8>, at_least: usize) -> Result<bool, WireError> {
+    while bytes.len() < at_least {
+        match connection.copied().await? {
+            Some(piece) => bytes.extend_from_slice(&piece),
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 /// More than this is not read away: a new connection costs less.

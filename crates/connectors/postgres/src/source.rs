@@ -17,7 +17,7 @@ use std::time::Duration;
 use tidewater_core::capture::{Read, Reader as LinkReader, Source, Start};
 use tidewater_core::change::{Change, Key, Mapping, Op, Position, RangeHash, Row, RowHash, Transaction, View};
 use tidewater_core::env::Env;
-use tidewater_core::transport::Budget;
+use tidewater_core::transport::{Budget, RawRows};
 use tidewater_core::verify::{Chunk, Part, Range};
 use tidewater_core::{Error, Kind, Result, code};
 
@@ -288,6 +288,14 @@ impl Source for PostgresSource {
             stream.handed_out = after;
         }
         Ok(Read::Nothing)
+    }
+
+    async fn boundary(&mut self, view: &View, range: &Range) -> Result<Option<Key>> {
+        self.reader.boundary(view, range).await
+    }
+
+    async fn raw<'s>(&'s mut self, view: &View, range: &Range) -> Result<Option<Box<dyn RawRows + 's>>> {
+        self.reader.raw(view, range).await
     }
 
     async fn confirm(&mut self, position: &Position, flush: bool) -> Result<()> {

@@ -4,6 +4,7 @@ use crate::schema::Details;
 use crate::text::literal;
 use crate::wire::quoted_name;
 use tidewater_core::change::{BinaryOp, ColumnKind, Expr, Filter, Key, Value, View};
+use tidewater_core::verify::Range;
 
 /// A table's name as people and configurations know it: without its schema where that is `public`.
 pub(crate) fn shown(schema: &str, table: &str) -> String {
@@ -94,7 +95,7 @@ pub(crate) enum Order {
 }
 
 /// The key's columns as terms to order and compare by.
-pub(crate) fn key_terms(view: &View, details: &Details, order: Order) -> Vec<String> {
+fn key_terms(view: &View, details: &Details, order: Order) -> Vec<String> {
     let term = |at: &usize| {
         let name = &view.columns[*at].name;
         let quoted = quoted_name(name);
@@ -108,8 +109,18 @@ pub(crate) fn key_terms(view: &View, details: &Details, order: Order) -> Vec<Str
     view.key.iter().map(term).collect()
 }
 
+/// The conditions of a range of what a view sees, and the key's terms.
+pub(crate) fn within(view: &View, details: &Details, range: &Range, order: Order) -> (String, Vec<String>) {
+    let terms = key_terms(view, details, order);
+    let mut conditions = vec![visible(view)];
+    for (bound, op) in [(&range.after, ">"), (&range.through, "<=")] {
+        conditions.extend(bound.as_ref().map(|key| compared(&terms, op, key)));
+    }
+    (conditions.join(" AND "), terms)
+}
+
 /// `key > (…)` for terms of [`key_terms`].
-pub(crate) fn compared(terms: &[String], op: &str, key: &Key) -> String {
+fn compared(terms: &[String], op: &str, key: &Key) -> String {
     let values: Vec<String> = key.raw().map(|value| literal(&value)).collect();
     format!("({}) {op} ({})", terms.join(", "), values.join(", "))
 }

@@ -10,12 +10,15 @@ use crate::{create, ledger, undo};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use tidewater_core::apply::{Ledger, Prepared, TableLedger, Target, Writer, Written};
+use tidewater_core::apply::{Ledger, Prepared, Stretch, TableLedger, Target, Writer, Written};
 use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
 use tidewater_core::env::Env;
-use tidewater_core::transport::{Batch, Budget};
+use tidewater_core::transport::{Batch, Budget, RawRows};
 use tidewater_core::verify::{Chunk, Part, Range};
 use tidewater_core::{Error, Kind, Result, code};
+
+/// A first copy is written over so many connections.
+const LANES: usize = 4;
 
 /// What an endpoint is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,10 +115,12 @@ impl Target for PostgresTarget {
         if let (true, Some(days)) = (create, days) {
             self.forget(days).await?;
         }
+        if create {
+            crate::meta::make(&mut self.reader.session).await?;
+        }
         let (session, there) = (&mut self.reader.session, &self.reader.tables);
         let prepared = create::prepare(session, there, (&mappings, tables), &self.followed, create).await?;
         if create {
-            crate::meta::make(&mut self.reader.session).await?;
             self.reader.survey().await?;
         }
         let writer = |(at, mapping): (usize, &Mapping)| {
@@ -139,16 +144,29 @@ impl Target for PostgresTarget {
         self.write_batch(&batch).await
     }
 
+    async fn complete(&mut self, table: usize) -> Result<()> {
+        create::complete(&mut self.reader.session, &self.mappings[table].target.table).await
+    }
+
+    fn lanes(&self) -> usize {
+        LANES
+    }
+
+    async fn load(&mut self, table: usize, rows: &mut dyn RawRows, stretch: Option<&Stretch>) -> Result<Option<u64>> {
+        self.load_rows(table, rows, stretch).await
+    }
+
     async fn leave(&mut self, link: &str) -> Result<Vec<String>> {
         let session = &mut self.reader.session;
         if !has_table(session, "link").await? {
             return Ok(vec![]);
         }
+        create::complete_all(session).await?;
         let link = quoted_text(link);
         session
             .query(&format!(
                 "BEGIN; DELETE FROM tidewater.held WHERE link = {link}; DELETE FROM tidewater.link_table WHERE link = {link}; \
-                 DELETE FROM tidewater.link WHERE link = {link}; COMMIT"
+                 DELETE FROM tidewater.stretch WHERE link = {link}; DELETE FROM tidewater.link WHERE link = {link}; COMMIT"
             ))
             .await?;
         let left = "SELECT (SELECT count(*) FROM tidewater.link) + (SELECT count(*) FROM tidewater.journal)";

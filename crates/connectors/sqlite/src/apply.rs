@@ -12,7 +12,7 @@ use crate::types::bind;
 use rusqlite::{CachedStatement, Connection};
 use std::collections::HashSet;
 use std::sync::Arc;
-use tidewater_core::apply::{Durability, Held, Writer, Written};
+use tidewater_core::apply::{Durability, Held, Stretch, Writer, Written};
 use tidewater_core::change::{Change, Deletes, ForeignKey, Identity, Key, Mapping, Op, Raw, Row, Value, View};
 use tidewater_core::transport::{Batch, Mode, Progress};
 use tidewater_core::{Error, Kind, Result, code};
@@ -224,7 +224,8 @@ impl State {
     /// write-ahead log: the log keeps their order, so a crash of the machine takes the last of them back whole, with
     /// their progress, and the copy goes on from there. The flush of the last chunk covers them all.
     fn flush_at_commit(&mut self, batch: &Batch) -> Result<Durability> {
-        let later = matches!(batch.progress, Progress::Copied { through: Some(_), .. }) && self.write_ahead;
+        let goes_on = |stretch: &Stretch| stretch.range.through.is_some();
+        let later = matches!(&batch.progress, Progress::Copied { stretch, .. } if goes_on(stretch)) && self.write_ahead;
         if self.flushed == later {
             self.open.flush_each(!later)?;
             self.flushed = !later;
@@ -291,15 +292,16 @@ impl State {
                      WHERE link = ?1 AND position = ?2",
                 )
                 .and_then(|mut s| s.execute((&writer.link, &before.0, &after.0))),
-            Progress::Copied { table, through } => c
+            Progress::Copied { table, stretch } => c
                 .prepare_cached(
                     "UPDATE _tidewater_link_table SET phase = ?3, through = ?4 WHERE link = ?1 AND name = ?2 \
                      AND phase = 'copying'",
                 )
                 .and_then(|mut s| {
                     let name = &self.mappings[*table].source.table;
+                    let through = stretch.range.through.as_ref().map(Key::as_bytes);
                     let phase = if through.is_some() { "copying" } else { "following" };
-                    s.execute((&writer.link, name, phase, through.as_ref().map(Key::as_bytes)))
+                    s.execute((&writer.link, name, phase, through))
                 }),
         };
         match advanced.map_err(|e| self.open.explain(e))? {

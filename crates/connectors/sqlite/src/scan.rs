@@ -186,8 +186,8 @@ impl Open {
         })
     }
 
-    pub(crate) fn chunk(&self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
-        self.read(|c| chunk(c, view, after, budget).map_err(|e| self.explain(e)))
+    pub(crate) fn chunk(&self, view: &View, range: &Range, budget: Budget) -> Result<Chunk> {
+        self.read(|c| chunk(c, view, range, budget).map_err(|e| self.explain(e)))
     }
 
     pub(crate) fn fetch(&self, view: &View, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Row>>> {
@@ -248,11 +248,10 @@ impl Open {
     }
 }
 
-/// The rows after a key, in the caller's transaction.
-pub(crate) fn chunk(c: &Connection, view: &View, after: Option<&Key>, budget: Budget) -> rusqlite::Result<Chunk> {
-    let range = Range { after: after.cloned(), through: None };
-    let mut statement = c.prepare_cached(&range_sql(view, &range))?;
-    bind_range(&mut statement, &range, budget.rows_max)?;
+/// The first rows of a range, in the caller's transaction.
+pub(crate) fn chunk(c: &Connection, view: &View, range: &Range, budget: Budget) -> rusqlite::Result<Chunk> {
+    let mut statement = c.prepare_cached(&range_sql(view, range))?;
+    bind_range(&mut statement, range, budget.rows_max)?;
     let mut found = statement.raw_query();
     let mut reader = Reader::new(view);
     let (mut rows, mut bytes) = (Vec::new(), 0);
@@ -359,11 +358,11 @@ macro_rules! scan_on_its_thread {
             async fn chunk(
                 &mut self,
                 view: &tidewater_core::change::View,
-                after: Option<&tidewater_core::change::Key>,
+                range: &tidewater_core::verify::Range,
                 budget: tidewater_core::transport::Budget,
             ) -> tidewater_core::Result<tidewater_core::verify::Chunk> {
-                let (view, after) = (view.clone(), after.cloned());
-                self.worker.call(move |s| s.open.chunk(&view, after.as_ref(), budget)).await
+                let (view, range) = (view.clone(), range.clone());
+                self.worker.call(move |s| s.open.chunk(&view, &range, budget)).await
             }
 
             async fn fetch(

@@ -58,9 +58,11 @@ impl MemoryTarget {
                 }
                 state.ledger.position = Some(after.clone());
             }
-            Progress::Copied { table, through } => {
-                if let Some(ledger) = state.ledger.tables.get_mut(&mappings[*table].source.table) {
-                    ledger.phase = through.clone().map_or(Phase::Following, |key| Phase::Copying(Some(key)));
+            Progress::Copied { table, stretch } => {
+                if let Some(TableLedger { phase: Phase::Copying(stretches), .. }) =
+                    state.ledger.tables.get_mut(&mappings[*table].source.table)
+                {
+                    stretch.join(stretches);
                 }
             }
             Progress::None => {}
@@ -117,8 +119,8 @@ impl Scan for MemoryTarget {
         self.call(|state| Ok(state.rows.list(view, range, rows_max)))
     }
 
-    async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
-        self.call(|state| Ok(state.rows.chunk(view, after, budget)))
+    async fn chunk(&mut self, view: &View, range: &Range, budget: Budget) -> Result<Chunk> {
+        self.call(|state| Ok(state.rows.chunk(view, range, budget)))
     }
 
     async fn fetch(&mut self, view: &View, keys: &[Key], _: usize) -> Result<Vec<Option<Row>>> {

@@ -7,12 +7,14 @@
 //! Every method is cancel-safe.
 
 mod memory;
+mod stretch;
 
 pub use memory::MemoryTarget;
+pub use stretch::Stretch;
 
 use crate::change::{Key, Mapping, Position, Table};
 use crate::error::Result;
-use crate::transport::Batch;
+use crate::transport::{Batch, RawRows};
 use crate::verify::Scan;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -93,8 +95,8 @@ pub struct TableLedger {
 /// Where one table of a link stands. Durable at the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
-    /// Set when the first copy begins, and with every chunk: everything up to this key is there.
-    Copying(Option<Key>),
+    /// Set when the first copy begins, and with every chunk: these stretches are there, in the order of their keys.
+    Copying(Vec<Stretch>),
     /// Set by first contact, where the target's table held rows already: it is compared under the policy chosen.
     Meeting,
     /// Set when the whole table may differ from the source (position lost, capture removed, scope changed).
@@ -172,6 +174,27 @@ pub trait Target: Scan {
 
     /// Writes a batch and its progress in one transaction.
     async fn write(&mut self, batch: Batch) -> Result<Written>;
+
+    /// A table that [`Target::prepare`] made gets what it could be filled faster without, such as indexes.
+    async fn complete(&mut self, _table: usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// How many parts of a first copy can be written beside each other, each over a target of its own.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// Writes rows of the first copy of a table, and the stretch that they are, in one transaction. Says how many;
+    /// `None` where that cannot be: nothing was written then, and the rows are to come one by one.
+    async fn load(
+        &mut self,
+        _table: usize,
+        _rows: &mut dyn RawRows,
+        _stretch: Option<&Stretch>,
+    ) -> Result<Option<u64>> {
+        Ok(None)
+    }
 
     /// Takes out everything that the link put there but the rows; says what.
     async fn leave(&mut self, link: &str) -> Result<Vec<String>>;

@@ -99,8 +99,8 @@ impl Scan for MemorySource {
         self.call(|state| state.rows.list(view, range, rows_max))
     }
 
-    async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
-        self.call(|state| state.rows.chunk(view, after, budget))
+    async fn chunk(&mut self, view: &View, range: &Range, budget: Budget) -> Result<Chunk> {
+        self.call(|state| state.rows.chunk(view, range, budget))
     }
 
     async fn fetch(&mut self, view: &View, keys: &[Key], _: usize) -> Result<Vec<Option<Row>>> {

@@ -10,10 +10,10 @@ mod memory;
 
 pub use memory::MemorySource;
 
-use crate::change::{Mapping, Position, Table, Transaction};
+use crate::change::{Key, Mapping, Position, Table, Transaction, View};
 use crate::error::Result;
-use crate::transport::Budget;
-use crate::verify::Scan;
+use crate::transport::{Budget, RawRows};
+use crate::verify::{Range, Scan};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +100,17 @@ pub trait Source: Scan {
 
     /// Reads changes after `after`, waiting up to `wait` for the first.
     async fn read(&mut self, after: &Position, budget: Budget, wait: Duration) -> Result<Read>;
+
+    /// Where a part of a table ends that is worth a copy of its own; `None` where the range ends before.
+    async fn boundary(&mut self, _view: &View, _range: &Range) -> Result<Option<Key>> {
+        Ok(None)
+    }
+
+    /// All rows of a range as they are, for a target of the same kind; `None` where they cannot be had so, as with values
+    /// over the view's limit among them.
+    async fn raw<'s>(&'s mut self, _view: &View, _range: &Range) -> Result<Option<Box<dyn RawRows + 's>>> {
+        Ok(None)
+    }
 
     /// `position` is durable at the target: what lies before it may be forgotten. `flush` does so at once.
     async fn confirm(&mut self, position: &Position, flush: bool) -> Result<()>;

@@ -3,12 +3,12 @@
 
 use super::session::{Outcome, Session};
 use super::state::State;
-use crate::apply::{Existing, Held, Phase, Target, Written};
-use crate::change::{Change, Deletes, Key, Mapping, Op, Row};
+use crate::apply::{Existing, Held, Phase, Stretch, Target, Written};
+use crate::change::{Change, Deletes, Mapping, Op, Row};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
 use crate::transport::{Batch, Mode, Pace, Progress};
-use crate::verify::{Chunk, Comparison, Difference, DifferenceKind};
+use crate::verify::{Chunk, Comparison, Difference, DifferenceKind, Range};
 use std::time::Duration;
 
 /// What a comparison may do to the target.
@@ -24,9 +24,9 @@ impl Session<'_> {
     pub(super) async fn copy_all(&mut self) -> Result<()> {
         for at in 0..self.mappings.len() {
             match self.phases[at].clone() {
-                Phase::Copying(after) => {
+                Phase::Copying(done) => {
                     self.tell(&State::Copying);
-                    self.copy(at, after, true).await?;
+                    self.copy(at, done, true).await?;
                 }
                 Phase::Meeting => {
                     self.tell(&State::Comparing);
@@ -45,6 +45,7 @@ impl Session<'_> {
                 Phase::Following | Phase::Halted(_) => {}
             }
         }
+        self.lanes = None;
         Ok(())
     }
 
@@ -57,7 +58,7 @@ impl Session<'_> {
                 return Err(self.does_not_fit(mapping, why));
             }
             let empty = created || self.target.count(&mapping.target, 1).await? == 0;
-            self.phases[at] = if empty { Phase::Copying(None) } else { Phase::Meeting };
+            self.phases[at] = if empty { Phase::Copying(vec![]) } else { Phase::Meeting };
         }
         self.ledger.tables.clear();
         self.refuse_collisions(&self.phases.clone()).await?;
@@ -69,47 +70,82 @@ impl Session<'_> {
                 self.compare(at, Policy::first_contact(self.settings.existing), false).await?;
             } else {
                 self.tell(&State::Copying);
-                self.copy(at, None, false).await?;
+                self.copy(at, vec![], false).await?;
             }
         }
         self.report.in_step = true;
         Ok(Outcome::Done)
     }
 
-    /// Copies a table. The next chunk is read while this one is written.
-    async fn copy(&mut self, at: usize, after: Option<Key>, ledger: bool) -> Result<()> {
+    /// Copies what is missing of a table.
+    async fn copy(&mut self, at: usize, done: Vec<Stretch>, ledger: bool) -> Result<()> {
         let mapping = self.mappings[at].clone();
         let total = self.total(&mapping).await?;
-        let mut done = match (&after, total) {
-            (Some(_), Some(total)) => self.target.count(&mapping.target, total).await?,
+        let rows = match total {
+            Some(total) if !done.is_empty() => self.target.count(&mapping.target, total).await?,
             _ => 0,
         };
+        let mut tally = Tally { rows, total };
+        let missing = Stretch::missing(&done);
+        if self.goes_in_lanes(at, total) {
+            self.copy_in_lanes(at, missing, ledger, &mut tally).await?;
+            self.target.complete(at).await?;
+        } else {
+            self.target.complete(at).await?;
+            for stretch in missing {
+                self.copy_stretch(at, stretch, ledger, &mut tally).await?;
+            }
+        }
+        self.phases[at] = Phase::Following;
+        if ledger {
+            let tables = self.ledger_tables(|other| other == at);
+            self.target.record(None, &tables).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies a stretch. The next chunk is read while this one is written.
+    async fn copy_stretch(&mut self, at: usize, stretch: Stretch, ledger: bool, tally: &mut Tally) -> Result<()> {
+        let mapping = self.mappings[at].clone();
         let run = self.report.run.clone();
-        let chunk = self.source.chunk(&mapping.source, after.as_ref(), self.budget()).await?;
-        let mut next = Some(Copied::new(at, &mapping, chunk, (ledger, &run)));
+        let copying = Copying { at, mapping: &mapping, ledger, run: &run };
+        let chunk = self.source.chunk(&mapping.source, &stretch.range, self.budget()).await?;
+        let mut next = Some(copying.chunk(chunk, stretch));
         while let Some(copied) = next.take() {
             self.check_stop()?;
-            let Copied { batch, through, left_out } = copied;
+            let Copied { batch, rest, left_out } = copied;
             let rows = batch.changes.len();
             self.report.left_out += left_out;
             let budget = self.budget();
             let read = async {
-                let Some(key) = &through else { return Ok(None) };
-                let chunk = self.source.chunk(&mapping.source, Some(key), budget).await?;
-                Ok::<_, Error>(Some(Copied::new(at, &mapping, chunk, (ledger, &run))))
+                let Some(rest) = rest else { return Ok(None) };
+                let chunk = self.source.chunk(&mapping.source, &rest.range, budget).await?;
+                Ok::<_, Error>(Some(copying.chunk(chunk, rest)))
             };
             let (read, written) = tokio::join!(read, timed_write(self.env, &mut self.target, batch));
             let (written, took) = written?;
             next = read?;
             self.learn(rows, took);
-            self.report.copied += written.upserts;
-            self.report.journal(&written);
-            self.note_held(written.held, ledger)?;
-            done += rows as u64;
-            self.progress(&mapping.source.table, done, total);
+            self.note_copied(at, rows as u64, written, ledger, tally)?;
             self.throttle(rows as u64).await;
         }
-        self.phases[at] = Phase::Following;
+        Ok(())
+    }
+
+    /// Rows of a first copy are at the target.
+    pub(super) fn note_copied(
+        &mut self,
+        at: usize,
+        rows: u64,
+        written: Written,
+        ledger: bool,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        self.report.copied += written.upserts;
+        self.report.journal(&written);
+        self.note_held(written.held, ledger)?;
+        tally.rows += rows;
+        self.progress(&self.mappings[at].source.table, tally.rows, tally.total);
         Ok(())
     }
 
@@ -117,6 +153,7 @@ impl Session<'_> {
     async fn compare(&mut self, at: usize, policy: Policy, ledger: bool) -> Result<()> {
         let mapping = self.mappings[at].clone();
         let total = self.total(&mapping).await?;
+        self.target.complete(at).await?;
         let mut comparison = Comparison::default();
         let mut done = 0;
         while let Some(step) = comparison.step(&mapping, &mut *self.source, &mut *self.target).await? {
@@ -263,25 +300,44 @@ pub(super) fn source_empty(source: &str, target: &str, mapping: &Mapping) -> Err
     .remedy("If the source was replaced by mistake, restore it. If the rows are to go, use --existing mirror.")
 }
 
-/// A chunk, ready to be written. Made as soon as it is read, while the one before is still being written.
-struct Copied {
-    batch: Batch,
-    through: Option<Key>,
-    left_out: u64,
+/// How much of a table is copied, and of how much.
+pub(super) struct Tally {
+    pub(super) rows: u64,
+    pub(super) total: Option<u64>,
 }
 
-impl Copied {
+/// What chunks of one table are made into batches with.
+pub(super) struct Copying<'a> {
+    pub(super) at: usize,
+    pub(super) mapping: &'a Mapping,
+    pub(super) ledger: bool,
+    pub(super) run: &'a str,
+}
+
+/// A chunk, ready to be written. Made as soon as it is read, while the one before is still being written.
+pub(super) struct Copied {
+    pub(super) batch: Batch,
+    /// What is left of the stretch.
+    pub(super) rest: Option<Stretch>,
+    pub(super) left_out: u64,
+}
+
+impl Copying<'_> {
     /// The rows are inserts: nothing is there. What another program writes there meanwhile enters the journal.
-    fn new(at: usize, mapping: &Mapping, chunk: Chunk, (ledger, run): (bool, &str)) -> Self {
-        let change = |row: Row| Change { table: at, key: row.pick(&mapping.source.key), op: Op::Insert(row) };
-        let progress = match ledger {
-            true => Progress::Copied { table: at, through: chunk.through.clone() },
+    pub(super) fn chunk(&self, chunk: Chunk, stretch: Stretch) -> Copied {
+        let (at, number) = (self.at, stretch.number);
+        let change = |row: Row| Change { table: at, key: row.pick(&self.mapping.source.key), op: Op::Insert(row) };
+        let end = chunk.through.clone().or_else(|| stretch.range.through.clone());
+        let rest = chunk.through.map(|key| Range { after: Some(key), through: stretch.range.through });
+        let done = Stretch { number, range: Range { after: stretch.range.after, through: end } };
+        let progress = match self.ledger {
+            true => Progress::Copied { table: at, stretch: done },
             false => Progress::None,
         };
         let changes = chunk.rows.into_iter().map(change).collect();
-        let batch =
-            Batch { emptied: vec![], changes, progress, settled: false, mode: Mode::Journal { run: run.to_owned() } };
-        Self { batch, through: chunk.through, left_out: chunk.left_out }
+        let mode = Mode::Journal { run: self.run.to_owned() };
+        let batch = Batch { emptied: vec![], changes, progress, settled: false, mode };
+        Copied { batch, rest: rest.map(|range| Stretch { number, range }), left_out: chunk.left_out }
     }
 }
 

@@ -9,6 +9,7 @@ mod copy;
 mod exchange;
 mod first_contact;
 mod follow;
+mod lanes;
 mod plan;
 mod report;
 mod retry;

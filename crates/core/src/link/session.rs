@@ -1,8 +1,9 @@
 //! One attempt of a link: both ends open, the tables resolved, every table in a known phase.
 
+use super::lanes::Lane;
 use super::state::{Event, Observer, State};
 use super::throttle::Throttle;
-use super::{Link, Report, Run, Settings};
+use super::{Ends, Link, Report, Run, Settings};
 use crate::apply::{Existing, Ledger, Phase, TableLedger, Target, Writer};
 use crate::capture::{Reader, Resumed, Source, Survey};
 use crate::change::{Mapping, Position, Scope, Table};
@@ -38,7 +39,7 @@ pub(super) struct Session<'a> {
     pub(super) target: Box<dyn Target>,
     pub(super) names: Names,
     pub(super) source_survey: Survey,
-    target_survey: Survey,
+    pub(super) target_survey: Survey,
     pub(super) mappings: Arc<[Mapping]>,
     pub(super) tables: Vec<Table>,
     pub(super) ledger: Ledger,
@@ -49,6 +50,9 @@ pub(super) struct Session<'a> {
     pub(super) durable: Option<Position>,
     pub(super) throttle: Throttle,
     pub(super) pace: Pace,
+    /// Further connections, while tables are copied.
+    pub(super) lanes: Option<Vec<Lane>>,
+    pub(super) ends: Arc<dyn Ends>,
     observer: &'a dyn Observer,
     reader: Reader,
     writer: Writer,
@@ -122,6 +126,8 @@ impl<'a> Session<'a> {
             ledger,
             throttle: Throttle::new(link.settings.rows_per_second_max),
             pace: Pace::default(),
+            lanes: None,
+            ends: link.ends.clone(),
             observer: &*link.observer,
             reader,
             writer,
@@ -149,7 +155,8 @@ impl<'a> Session<'a> {
         };
         for (at, phase) in phases.iter_mut().enumerate() {
             let stale = lost || start.void.contains(&at);
-            if stale && matches!(phase, Phase::Following | Phase::Copying(Some(_))) {
+            let began = matches!(phase, Phase::Copying(done) if !done.is_empty());
+            if stale && (began || *phase == Phase::Following) {
                 *phase = Phase::Comparing;
             }
         }
@@ -179,10 +186,10 @@ impl<'a> Session<'a> {
             return Ok(Phase::Halted(why.clone()));
         }
         Ok(match known {
-            None if created => Phase::Copying(None),
-            None if self.target.count(&mapping.target, 1).await? == 0 => Phase::Copying(None),
+            None if created => Phase::Copying(vec![]),
+            None if self.target.count(&mapping.target, 1).await? == 0 => Phase::Copying(vec![]),
             None => Phase::Meeting,
-            Some(ledger) if created && ledger.phase != Phase::Copying(None) => Phase::Comparing,
+            Some(ledger) if created && ledger.phase != Phase::Copying(vec![]) => Phase::Comparing,
             Some(TableLedger { phase: Phase::Meeting, .. }) => Phase::Meeting,
             Some(TableLedger { phase: Phase::Halted(_), .. }) => Phase::Comparing,
             Some(TableLedger { digest, .. }) if digest != mapping.digest() => Phase::Comparing,

@@ -15,6 +15,11 @@ impl Throttle {
         Self { rows_per_second_max: rows_per_second_max.filter(|r| *r > 0), paid: Duration::ZERO }
     }
 
+    /// Whether rows may come as fast as they can.
+    pub(super) fn is_open(&self) -> bool {
+        self.rows_per_second_max.is_none()
+    }
+
     /// The most rows that one batch may have: a tenth of a second's worth.
     pub(super) fn rows_max(&self) -> usize {
         self.rows_per_second_max.map_or(usize::MAX, |r| usize::try_from(r / 10).unwrap_or(usize::MAX).max(1))

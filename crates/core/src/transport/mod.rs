@@ -5,11 +5,14 @@
 
 mod budget;
 mod fold;
+mod raw;
 
 pub use budget::{Budget, Pace};
 pub use fold::fold;
+pub use raw::RawRows;
 
-use crate::change::{Change, Key, Position};
+use crate::apply::Stretch;
+use crate::change::{Change, Position};
 
 /// Changes that are applied together in one transaction at the target, with the progress that they make.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,12 +39,13 @@ pub enum Progress {
         /// What it holds afterwards.
         after: Position,
     },
-    /// The first copy of one table came this far, in key order.
+    /// The first copy of one table came further: the stretch of this number begins with this range, or, where it is
+    /// there, goes on with it.
     Copied {
         /// Index of the mapping.
         table: usize,
-        /// Everything up to this key is there; `None` when the whole table is.
-        through: Option<Key>,
+        /// What is there now.
+        stretch: Stretch,
     },
     /// None: single rows that are mended.
     None,

@@ -45,8 +45,8 @@ impl MemoryRows {
         self.within(view, range).take(rows_max).map(|(key, row)| (key.clone(), row.hash())).collect()
     }
 
-    pub(crate) fn chunk(&self, view: &View, after: Option<&Key>, budget: Budget) -> Chunk {
-        let mut rows = self.within(view, &Range { after: after.cloned(), through: None }).peekable();
+    pub(crate) fn chunk(&self, view: &View, range: &Range, budget: Budget) -> Chunk {
+        let mut rows = self.within(view, range).peekable();
         let mut chunk = Chunk { rows: Vec::new(), through: None, left_out: 0 };
         while let Some((key, row)) = rows.next() {
             chunk.rows.push(row.clone());

@@ -42,7 +42,7 @@ pub struct Part {
 pub struct Chunk {
     /// The rows.
     pub rows: Vec<Row>,
-    /// The last key; `None` when the table is read to its end.
+    /// The last key; `None` when the range is read to its end.
     pub through: Option<Key>,
     /// How many values were over the size limit and are carried as NULL.
     pub left_out: u64,
@@ -71,8 +71,8 @@ pub trait Scan: Send {
     /// Lists the first keys of a range with their row hashes, at most `rows_max`.
     async fn list(&mut self, view: &View, range: &Range, rows_max: usize) -> Result<Vec<(Key, RowHash)>>;
 
-    /// Reads the rows after a key.
-    async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk>;
+    /// Reads the first rows of a range, in an order that is this endpoint's own.
+    async fn chunk(&mut self, view: &View, range: &Range, budget: Budget) -> Result<Chunk>;
 
     /// Reads single rows; `None` where there is none (or none that the view sees). Stops after the row that
     /// passes `bytes_max`: the answer may be shorter than `keys`, but never empty.

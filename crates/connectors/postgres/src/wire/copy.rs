@@ -45,21 +45,37 @@ impl Connection {
 
     /// Carries out a `COPY … FROM STDIN` with these lines; says how many rows the server took.
     pub async fn copy_in(&mut self, sql: &str, lines: &[u8]) -> Result<u64, WireError> {
+        self.begin_copy_in(sql).await?;
+        self.send_copy(lines).await?;
+        self.end_copy_in().await
+    }
+
+    /// Begins a `COPY … FROM STDIN`.
+    pub async fn begin_copy_in(&mut self, sql: &str) -> Result<(), WireError> {
         self.send_query(sql).await?;
         loop {
             match self.checked().await? {
-                (COPY_IN, _) => break,
+                (COPY_IN, _) => return Ok(()),
                 (tag::NOTICE | tag::COMPLETE, _) => {}
                 (other, _) => return Err(unexpected(other, "the beginning of a copy")),
             }
         }
-        for piece in lines.chunks(SENT_BYTES) {
+    }
+
+    /// Sends bytes of a copy.
+    pub async fn send_copy(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        for piece in bytes.chunks(SENT_BYTES) {
             let out = self.outgoing();
             out.put_u8(tag::COPY_DATA);
             out.put_u32(u32::try_from(piece.len() + 4).unwrap_or(u32::MAX));
             out.put_slice(piece);
             self.flush().await?;
         }
+        Ok(())
+    }
+
+    /// Ends a copy; says how many rows the server took.
+    pub async fn end_copy_in(&mut self) -> Result<u64, WireError> {
         let out = self.outgoing();
         out.put_slice(&[tag::COPY_DONE, 0, 0, 0, 4]);
         self.flush().await?;

@@ -14,6 +14,7 @@ use tidewater_core::change::{Change, Key, Op, Row};
 use tidewater_core::merge::{Shown, Stamp, State, Write};
 use tidewater_core::replica::{Adopted, Merged};
 use tidewater_core::transport::{Budget, Pace};
+use tidewater_core::verify::Range;
 use tidewater_core::{Error, Kind, Result, code};
 
 /// What `reshow` says of a table whose rows may be orphans, and nothing else is new about.
@@ -363,7 +364,8 @@ impl Member {
             Phase::Adopting | Phase::Rescanning => {
                 let view = self.tables[table].view.clone();
                 let after = through.map(|bytes| crate::ledger::key(&bytes)).transpose()?;
-                let chunk = scan::chunk(c, &view, after.as_ref(), budget).map_err(sqlite)?;
+                let chunk =
+                    scan::chunk(c, &view, &Range { after: after.clone(), through: None }, budget).map_err(sqlite)?;
                 for row in &chunk.rows {
                     self.adopt_one(open, c, table, row, phase)?;
                 }

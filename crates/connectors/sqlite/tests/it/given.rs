@@ -264,7 +264,9 @@ impl Step {
     /// All rows of the first table, in the order of their keys.
     pub(crate) fn rows(&mut self) -> Vec<Row> {
         let budget = Budget { rows_max: usize::MAX, bytes_max: usize::MAX };
-        block_on(self.source.chunk(&self.mappings[0].source, None, budget)).expect("reads").rows
+        block_on(self.source.chunk(&self.mappings[0].source, &tidewater_core::verify::Range::default(), budget))
+            .expect("reads")
+            .rows
     }
 
     pub(crate) fn confirms(&mut self, position: &Position) {

@@ -106,8 +106,8 @@ impl<T: Scan> Scan for Watched<T> {
         call(&self.notes, self.inner.list(view, range, rows_max)).await
     }
 
-    async fn chunk(&mut self, view: &View, after: Option<&Key>, budget: Budget) -> Result<Chunk> {
-        call(&self.notes, self.inner.chunk(view, after, budget)).await
+    async fn chunk(&mut self, view: &View, range: &Range, budget: Budget) -> Result<Chunk> {
+        call(&self.notes, self.inner.chunk(view, range, budget)).await
     }
 
     async fn fetch(&mut self, view: &View, keys: &[Key], bytes_max: usize) -> Result<Vec<Option<Row>>> {
