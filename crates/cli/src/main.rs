@@ -15,6 +15,9 @@ use clap::Parser;
 use std::process::ExitCode;
 use tidewater_core::{Error, Kind, code};
 
+/// One reads and takes apart what comes, another writes.
+const WORKERS: usize = 2;
+
 fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
     let json = args.json();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(commands::carry_out(args)),
         Err(error) => Err(Error::internal(format!("no event loop can be started: {error}"))),

@@ -8,7 +8,7 @@ use crate::error::{explain, is_rows_fault};
 use crate::meta::{bytes, texts};
 use crate::target::PostgresTarget;
 use crate::wire::{Rows, WireError, quoted_text};
-use crate::writer::{Put, TableWriter, lines};
+use crate::writer::{Put, TableWriter};
 use std::collections::BTreeMap;
 use tidewater_core::apply::{Durability, Held, Written};
 use tidewater_core::change::{Change, Key, Op, Row, Value};
@@ -17,6 +17,9 @@ use tidewater_core::{Error, Kind, Result, code};
 
 /// Up to so many rows go as literals: a COPY costs two more round trips.
 const LITERALS_MAX: usize = 40;
+
+/// So many batches are written without waiting for the disk.
+const UNFLUSHED_MAX: u32 = 64;
 
 /// Why a part of a batch was not written.
 enum Refused {
@@ -59,8 +62,15 @@ impl PostgresTarget {
         }
         self.held.extend(held.iter().map(|held| (held.table.clone(), held.key.clone())));
         written.held = held;
-        written.durability = Durability::Durable;
+        written.durability = if self.is_flushed(&batch.progress) { Durability::Durable } else { Durability::Accepted };
+        self.unflushed = if written.durability == Durability::Durable { 0 } else { self.unflushed + 1 };
         Ok(written)
+    }
+
+    /// Whether a batch is answered when it survives a crash. While changes are followed only now and then: what a crash
+    /// takes back comes again, since its position goes with it.
+    fn is_flushed(&self, progress: &Progress) -> bool {
+        !matches!(progress, Progress::Position { .. }) || self.unflushed >= UNFLUSHED_MAX
     }
 
     /// Whether the change is of a row that can stand here.
@@ -104,7 +114,10 @@ impl PostgresTarget {
             }
         }
         // Rows that cannot stand here are held, and were never here to be deleted.
-        let changes: Vec<&Change> = batch.changes.iter().filter(|change| self.fits(change)).collect();
+        let changes: Vec<&Change> = match held.is_empty() && !batch.changes.iter().any(|c| matches!(c.op, Op::Delete)) {
+            true => batch.changes.iter().collect(),
+            false => batch.changes.iter().filter(|change| self.fits(change)).collect(),
+        };
         if let Mode::Journal { run } = &batch.mode {
             // Where nothing is in the way of an insert, it replaces nothing; where something is, all of this is done again.
             let replaces = |change: &&&Change| resolve || !matches!(change.op, Op::Insert(_));
@@ -150,7 +163,8 @@ impl PostgresTarget {
                 crate::ledger::copied_sql(&link, &self.mappings[*table].source.table, stretch)
             }
         };
-        let rows = self.ask(&format!("{}{advance}", self.begin_sql())).await?;
+        let later = if self.is_flushed(progress) { "" } else { "SET LOCAL synchronous_commit = off; " };
+        let rows = self.ask(&format!("{}{later}{advance}", self.begin_sql())).await?;
         if rows.rows.len() == 1 { Ok(()) } else { Err(elsewhere(&self.reader.session.shown).into()) }
     }
 
@@ -170,17 +184,17 @@ impl PostgresTarget {
             };
         }
         match &group.put {
-            Some(Put::Insert) => self.copy(&writer.copy_sql(), &lines(rows.into_iter())).await,
+            Some(Put::Insert) => self.copy(&writer.copy_sql(), rows.into_iter()).await,
             Some(put) => {
                 self.run(&writer.stage_sql()).await?;
-                self.copy(&writer.copy_to_stage_sql(false), &lines(rows.into_iter())).await?;
+                self.copy(&writer.copy_to_stage_sql(false), rows.into_iter()).await?;
                 self.as_a_set(&writer.put_staged_sql(put)).await
             }
             None => {
                 let Some(sql) = writer.delete_staged_sql() else { return Ok(0) };
                 self.run(&writer.stage_sql()).await?;
-                let keys = lines(group.changes.iter().map(|change| &change.key));
-                self.copy(&writer.copy_to_stage_sql(true), &keys).await?;
+                let keys = group.changes.iter().map(|change| &change.key as &Row);
+                self.copy(&writer.copy_to_stage_sql(true), keys).await?;
                 self.as_a_set(&sql).await
             }
         }
@@ -361,8 +375,8 @@ impl PostgresTarget {
         self.ask(sql).await.map(|rows| rows.affected)
     }
 
-    async fn copy(&mut self, sql: &str, lines: &[u8]) -> Result<u64, Refused> {
-        let answer = self.reader.session.copy_in(sql, lines).await?;
+    async fn copy(&mut self, sql: &str, rows: impl Iterator<Item = &Row> + Send) -> Result<u64, Refused> {
+        let answer = self.reader.session.copy_in(sql, rows).await?;
         answer.map_err(|error| self.refused(error))
     }
 

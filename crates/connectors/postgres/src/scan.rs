@@ -24,6 +24,8 @@ const FETCHED_MAX: usize = 1_000;
 pub(crate) struct Reader {
     pub(crate) session: Session,
     pub(crate) tables: BTreeMap<String, Details>,
+    /// Whether a table was counted: so begins every copy.
+    pub(crate) has_counted: bool,
 }
 
 /// Turns lines into rows of a view.
@@ -86,7 +88,7 @@ impl Lines {
 
 impl Reader {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, tables: BTreeMap::new() }
+        Self { session, tables: BTreeMap::new(), has_counted: false }
     }
 
     pub(crate) async fn survey(&mut self) -> Result<Survey> {
@@ -130,6 +132,7 @@ impl Reader {
     }
 
     pub(crate) async fn count(&mut self, view: &View, rows_max: u64) -> Result<u64> {
+        self.has_counted = true;
         if self.details(&view.table).await?.is_none() {
             return Ok(0);
         }

@@ -6,9 +6,11 @@
 
 use crate::error::explain;
 use crate::settings::Settings;
+use crate::text::push_line;
 use crate::wire::{Connection, Purpose, Rows, WireError};
 use bytes::Bytes;
 use tidewater_core::Result;
+use tidewater_core::change::Row;
 use tidewater_core::env::Env;
 use tidewater_core::transport::RawRows;
 
@@ -94,12 +96,16 @@ impl Session {
         self.after(answer).map(|_| ()).map_err(|error| explain(error, &self.shown))
     }
 
-    /// Sends lines to a COPY.
-    pub(crate) async fn copy_in(&mut self, sql: &str, lines: &[u8]) -> Result<Result<u64, WireError>> {
+    /// Sends rows or keys to a COPY. The server takes them in while further ones are still being written down.
+    pub(crate) async fn copy_in(
+        &mut self,
+        sql: &str,
+        rows: impl Iterator<Item = &Row> + Send,
+    ) -> Result<Result<u64, WireError>> {
         self.connected().await?;
         self.in_call = true;
         let answer = match &mut self.connection {
-            Some(connection) => connection.copy_in(sql, lines).await,
+            Some(connection) => written_down(connection, sql, rows).await,
             None => Err(WireError::Closed),
         };
         Ok(self.after(answer))
@@ -159,6 +165,24 @@ impl Session {
     }
 }
 
+async fn written_down(
+    connection: &mut Connection,
+    sql: &str,
+    rows: impl Iterator<Item = &Row> + Send,
+) -> Result<u64, WireError> {
+    connection.begin_copy_in(sql).await?;
+    let mut lines = Vec::with_capacity(SENT_BYTES + SENT_BYTES / 4);
+    for row in rows {
+        push_line(row.raw(), &mut lines);
+        if lines.len() >= SENT_BYTES {
+            connection.send_copy(&lines).await?;
+            lines.clear();
+        }
+    }
+    connection.send_copy(&lines).await?;
+    connection.end_copy_in().await
+}
+
 /// Whether there may be more.
 async fn gathered(connection: &mut Connection, bytes: &mut Vec<u8>, at_least: usize) -> Result<bool, WireError> {
     while bytes.len() < at_least {
@@ -169,6 +193,9 @@ async fn gathered(connection: &mut Connection, bytes: &mut Vec<u8>, at_least: us
     }
     Ok(true)
 }
+
+/// Lines are sent in pieces of about this size.
+const SENT_BYTES: usize = 48 << 10;
 
 /// More than this is not read away: a new connection costs less.
 const READ_AWAY_BYTES_MAX: usize = 4 << 20;

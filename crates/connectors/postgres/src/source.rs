@@ -20,6 +20,7 @@ use tidewater_core::env::Env;
 use tidewater_core::transport::{Budget, RawRows};
 use tidewater_core::verify::{Chunk, Part, Range};
 use tidewater_core::{Error, Kind, Result, code};
+use tokio::sync::mpsc::error::TryRecvError;
 
 /// While nothing comes, the position is moved up this often, so that the server's log does not wait for us.
 const MOVE_UP_EVERY: Duration = Duration::from_secs(2);
@@ -79,7 +80,9 @@ impl PostgresSource {
             slot: self.name.clone(),
             publication: self.name.clone(),
             from: after,
-            copied_until: goal,
+            // Nothing was copied since reading began: what is inserted was not there before. Where it was all the same,
+            // by a copy that was killed just behind its end, the target finds out.
+            copied_until: if self.reader.has_counted { goal } else { Lsn(0) },
             goal,
             mappings: self.mappings.clone(),
             tables: self.known.clone(),
@@ -97,10 +100,16 @@ impl PostgresSource {
         let goal = self.goal.unwrap_or_default();
         let received = if self.alive >= goal {
             let wait = until.map_or(Duration::ZERO, |until| until.saturating_sub(self.env.clock.monotonic()));
-            tokio::select! {
-                biased;
-                piece = stream.pieces.recv() => piece,
-                () = self.env.clock.sleep(wait) => return Ok(None),
+            match stream.pieces.try_recv() {
+                Ok(piece) => Some(piece),
+                // A timer of no time takes some all the same.
+                Err(TryRecvError::Empty) if wait == Duration::ZERO => return Ok(None),
+                Err(TryRecvError::Disconnected) => None,
+                Err(TryRecvError::Empty) => tokio::select! {
+                    biased;
+                    piece = stream.pieces.recv() => piece,
+                    () = self.env.clock.sleep(wait) => return Ok(None),
+                },
             }
         } else {
             stream.pieces.recv().await
@@ -213,6 +222,7 @@ impl Source for PostgresSource {
         }
         (self.stream, self.put_by, self.goal, self.alive) = (None, None, None, Lsn(0));
         self.reader.survey().await?;
+        self.reader.has_counted = false;
         self.known = self.reader.tables.clone();
         self.name = capture::name(&link.link);
         let start =

@@ -22,6 +22,9 @@ use tokio::sync::{mpsc, watch};
 /// A piece is closed when it holds so many changes, or bytes.
 const PIECE_CHANGES: usize = 5_000;
 const PIECE_BYTES: usize = 2 << 20;
+/// While catching up, so few messages at a time are not worth a piece of their own, and more are waited for so long.
+const FRAMES_FEW: usize = 200;
+const GATHER_FOR: Duration = Duration::from_millis(1);
 /// So many pieces are read ahead.
 const PIECES_AHEAD: usize = 4;
 /// How often the server is asked how far it is, while that is waited for.
@@ -163,31 +166,50 @@ impl Reading {
                     continue;
                 }
             };
-            match frame {
-                Frame::Changes { data, .. } => {
-                    let message =
-                        self.decoder.decode(&data).map_err(|error| garbled(&self.shown, &error.to_string()))?;
-                    let done = self.gathering.take(message).map_err(|error| no_key(&self.shown, &error))?;
-                    for piece in done {
-                        self.hand_on(piece).await?;
-                    }
-                }
-                Frame::Alive { end, .. } => {
-                    // In the middle of a transaction nothing is complete yet.
-                    if let Some(piece) = self.gathering.alive(end) {
-                        if end >= self.goal {
-                            self.goal = Lsn(0);
-                        }
-                        self.hand_on(piece).await?;
-                    }
-                }
-                Frame::Ended => {
-                    return Err(Error::new(Kind::Unavailable, code::UNREACHABLE, format!("{} shuts down", self.shown))
-                        .meaning("Nothing is half-done; whatever was confirmed is there.")
-                        .remedy("Nothing to do: it is tried again."));
-                }
+            let mut frames = 1;
+            self.frame(frame).await?;
+            while let Some(frame) = self.stream.buffered().map_err(|error| explain(error, &self.shown))? {
+                self.frame(frame).await?;
+                frames += 1;
+            }
+            // Nothing more is there just now: what is complete goes on. Who is behind lets some more gather first, since
+            // the server works less where nobody waits for each of its messages.
+            if ask && frames < FRAMES_FEW && self.gathering.is_small() {
+                self.env.clock.sleep(GATHER_FOR).await;
+            } else if let Some(piece) = self.gathering.complete() {
+                self.hand_on(piece).await?;
             }
         }
+    }
+
+    async fn frame(&mut self, frame: Frame) -> Result<()> {
+        match frame {
+            Frame::Changes { data, .. } => {
+                let message = self.decoder.decode(&data).map_err(|error| garbled(&self.shown, &error.to_string()))?;
+                let done = self.gathering.take(message).map_err(|error| no_key(&self.shown, &error))?;
+                for piece in done {
+                    self.hand_on(piece).await?;
+                }
+            }
+            Frame::Alive { end, .. } => {
+                if let Some(piece) = self.gathering.complete() {
+                    self.hand_on(piece).await?;
+                }
+                // In the middle of a transaction nothing is complete yet.
+                if let Some(piece) = self.gathering.alive(end) {
+                    if end >= self.goal {
+                        self.goal = Lsn(0);
+                    }
+                    self.hand_on(piece).await?;
+                }
+            }
+            Frame::Ended => {
+                return Err(Error::new(Kind::Unavailable, code::UNREACHABLE, format!("{} shuts down", self.shown))
+                    .meaning("Nothing is half-done; whatever was confirmed is there.")
+                    .remedy("Nothing to do: it is tried again."));
+            }
+        }
+        Ok(())
     }
 
     /// Hands a piece on, and lets the server hear from us as long as nobody takes it.
@@ -236,6 +258,8 @@ struct Gathering {
     commit: Lsn,
     committed_ms: Option<i64>,
     in_transaction: bool,
+    /// Whether a transaction ended since the last piece: small ones go on together.
+    is_complete: bool,
     /// Its changes so far, and how many of them are not to be carried again.
     changes: u64,
     skip: Option<Within>,
@@ -253,6 +277,7 @@ impl Gathering {
             commit: Lsn(0),
             committed_ms: None,
             in_transaction: false,
+            is_complete: false,
             changes: 0,
             skip: wanted.from.within,
         }
@@ -265,13 +290,13 @@ impl Gathering {
             Message::Begin(begin) => {
                 (self.commit, self.changes, self.in_transaction) = (begin.commit, 0, true);
                 self.committed_ms = Some(begin.committed_at / 1000 + EPOCH_MS);
+                self.piece.committed_ms = self.piece.committed_ms.or(self.committed_ms);
             }
             Message::Commit(commit) => {
-                (self.end, self.in_transaction) = (commit.end, false);
+                (self.end, self.in_transaction, self.is_complete) = (commit.end, false, true);
                 self.skip = None;
-                full.extend(self.close());
             }
-            Message::Relation(relation) => full.extend(self.relation(&relation)),
+            Message::Relation(relation) => self.relation(&relation, &mut full),
             Message::Insert(insert) => {
                 let is_new = self.commit > self.copied_until;
                 self.one(insert.relation, |shape| Ok((None, shape.insert(insert.new, is_new)?)), &mut full)?;
@@ -297,17 +322,20 @@ impl Gathering {
         Some(Piece::Alive(self.end))
     }
 
-    fn relation(&mut self, relation: &Relation<'_>) -> Option<Piece> {
+    fn relation(&mut self, relation: &Relation<'_>, full: &mut Vec<Piece>) {
         let name = crate::sql::shown(relation.schema, relation.name);
         let found = self.mappings.iter().position(|mapping| mapping.source.table == name);
         let found = found.and_then(|at| Some((at, self.mappings.get(at)?, self.tables.get(&name)?)));
         let Some((at, mapping, details)) = found else {
             self.shapes.insert(relation.id, None);
-            return None;
+            return;
         };
         let (shape, as_known) = Shape::new(at, mapping, details, relation);
         self.shapes.insert(relation.id, Some(shape));
-        if as_known { None } else { Some(Piece::Drift) }
+        if !as_known {
+            full.extend(self.close());
+            full.push(Piece::Drift);
+        }
     }
 
     fn one(
@@ -346,11 +374,7 @@ impl Gathering {
         }
         if !self.piece.entries.is_empty() {
             let point = Point { end: self.end, within: Some(before) };
-            full.push(Piece::Changes(Changes {
-                point,
-                committed_ms: self.committed_ms,
-                ..std::mem::take(&mut self.piece)
-            }));
+            full.push(Piece::Changes(Changes { point, ..std::mem::take(&mut self.piece) }));
         }
         self.piece.emptied = tables;
         full.extend(self.close());
@@ -362,8 +386,18 @@ impl Gathering {
         self.skip.is_some_and(|skip| skip.commit == self.commit && self.changes <= skip.changes)
     }
 
+    fn is_small(&self) -> bool {
+        self.is_complete && self.piece.entries.len() < PIECE_CHANGES / 4
+    }
+
+    /// The transactions that have ended, unless another one is under way.
+    fn complete(&mut self) -> Option<Piece> {
+        if self.is_complete && !self.in_transaction { self.close() } else { None }
+    }
+
     /// The piece so far, with the place that it reaches.
     fn close(&mut self) -> Option<Piece> {
+        self.is_complete = false;
         let within = self.in_transaction.then_some(Within { commit: self.commit, changes: self.changes });
         let piece = std::mem::take(&mut self.piece);
         let is_empty = piece.entries.is_empty() && piece.emptied.is_empty();
@@ -371,7 +405,8 @@ impl Gathering {
             return None;
         }
         let point = Point { end: self.end, within };
-        Some(Piece::Changes(Changes { point, committed_ms: self.committed_ms, ..piece }))
+        let committed_ms = piece.committed_ms.or(self.committed_ms);
+        Some(Piece::Changes(Changes { point, committed_ms, ..piece }))
     }
 }
 

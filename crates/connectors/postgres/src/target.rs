@@ -17,8 +17,9 @@ use tidewater_core::transport::{Batch, Budget, RawRows};
 use tidewater_core::verify::{Chunk, Part, Range};
 use tidewater_core::{Error, Kind, Result, code};
 
-/// A first copy is written over so many connections.
-const LANES: usize = 4;
+/// A first copy is written over so many connections: as many as there are processors here, which is what there is to go by.
+const LANES_MIN: usize = 2;
+const LANES_MAX: usize = 4;
 
 /// What an endpoint is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct PostgresTarget {
     pub(crate) held: HashSet<(String, Key)>,
     /// Whether the user's triggers and foreign-key actions can be kept from running for our writes.
     pub(crate) without_triggers: bool,
+    /// So many batches were written since the last that survives a crash.
+    pub(crate) unflushed: u32,
     /// Whether the link is recorded here.
     pub(crate) has_ledger: bool,
     /// The tables that the link carries already, with the columns that it carried the last time.
@@ -61,6 +64,7 @@ impl PostgresTarget {
             tables: vec![],
             held: HashSet::new(),
             without_triggers,
+            unflushed: 0,
             has_ledger: false,
             followed: BTreeMap::new(),
         })
@@ -144,12 +148,18 @@ impl Target for PostgresTarget {
         self.write_batch(&batch).await
     }
 
+    async fn flush(&mut self) -> Result<()> {
+        // What is flushed, is flushed with everything before it.
+        self.unflushed = 0;
+        self.reader.session.query("BEGIN; SELECT pg_catalog.txid_current(); COMMIT").await.map(|_| ())
+    }
+
     async fn complete(&mut self, table: usize) -> Result<()> {
         create::complete(&mut self.reader.session, &self.mappings[table].target.table).await
     }
 
     fn lanes(&self) -> usize {
-        LANES
+        std::thread::available_parallelism().map_or(LANES_MIN, |cores| cores.get().clamp(LANES_MIN, LANES_MAX))
     }
 
     async fn load(&mut self, table: usize, rows: &mut dyn RawRows, stretch: Option<&Stretch>) -> Result<Option<u64>> {

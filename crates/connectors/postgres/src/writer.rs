@@ -3,7 +3,7 @@
 
 use crate::schema::Details;
 use crate::sql::{list, table as quoted_table, visible};
-use crate::text::{Carried, literal, push_line};
+use crate::text::{Carried, literal};
 use crate::wire::{quoted_name, quoted_text};
 use tidewater_core::change::{ColumnKind, Deletes, Key, Mapping, Raw, Row, View};
 
@@ -253,13 +253,4 @@ fn marked(column: &str, value: Option<&str>) -> String {
     let value =
         value.map_or_else(|| "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')".to_owned(), quoted_text);
     format!("{} = {value}", quoted_name(column))
-}
-
-/// Rows or keys as lines of a COPY.
-pub(crate) fn lines<'r>(rows: impl Iterator<Item = &'r Row>) -> Vec<u8> {
-    let mut out = Vec::new();
-    for row in rows {
-        push_line(row.raw(), &mut out);
-    }
-    out
 }

@@ -144,7 +144,7 @@ pub struct Written {
 pub enum Durability {
     /// It does: the position may be confirmed to the source.
     Durable,
-    /// Not yet: nothing may be confirmed.
+    /// Not yet, but with the next batch that is durable, or with [`Target::flush`]: nothing may be confirmed.
     #[default]
     Accepted,
 }
@@ -174,6 +174,11 @@ pub trait Target: Scan {
 
     /// Writes a batch and its progress in one transaction.
     async fn write(&mut self, batch: Batch) -> Result<Written>;
+
+    /// What was accepted becomes durable. Called when nothing more comes just now, and at the end.
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// A table that [`Target::prepare`] made gets what it could be filled faster without, such as indexes.
     async fn complete(&mut self, _table: usize) -> Result<()> {

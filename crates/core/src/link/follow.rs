@@ -38,7 +38,7 @@ impl Session<'_> {
                         if !watching {
                             return self.finish(true).await;
                         }
-                        self.confirm(true).await?;
+                        self.flush().await?;
                         self.tell(&State::InStep);
                         in_step = true;
                     }
@@ -144,9 +144,18 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Makes durable what was written, and confirms it at once.
+    async fn flush(&mut self) -> Result<()> {
+        if self.durable.as_ref() != Some(&self.position) {
+            self.target.flush().await?;
+            self.durable = Some(self.position.clone());
+        }
+        self.confirm(true).await
+    }
+
     /// Ends cleanly: the position is confirmed, so that the source keeps no more than it must.
     async fn finish(&mut self, in_step: bool) -> Result<Outcome> {
-        self.confirm(true).await?;
+        self.flush().await?;
         self.report.held = self.target.ledger(&self.writer()).await?.held;
         for (mapping, phase) in self.mappings.iter().zip(&self.phases) {
             if let Phase::Halted(why) = phase {

@@ -168,20 +168,36 @@ impl Connection {
         Ok(message)
     }
 
+    /// A message that has come already; an error of the server is an error here.
+    pub(super) fn buffered(&mut self) -> Result<Option<Message>, WireError> {
+        match self.taken()? {
+            Some(message) if message.tag == tag::ERROR => {
+                Err(WireError::Server(Box::new(ServerError::read(message.body)?)))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn taken(&mut self) -> Result<Option<Message>, WireError> {
+        while let Some(message) = message::take(&mut self.read)? {
+            match message.tag {
+                tag::PARAMETER => {
+                    let mut body = message.body;
+                    let name = message::text(&mut body)?;
+                    self.parameters.insert(name, message::text(&mut body)?);
+                }
+                tag::NOTIFICATION => {}
+                _ => return Ok(Some(message)),
+            }
+        }
+        Ok(None)
+    }
+
     /// The next message. What servers say unasked is kept or passed over. Cancel-safe.
     pub(super) async fn message_or_error(&mut self) -> Result<Message, WireError> {
         loop {
-            if let Some(message) = message::take(&mut self.read)? {
-                match message.tag {
-                    tag::PARAMETER => {
-                        let mut body = message.body;
-                        let name = message::text(&mut body)?;
-                        self.parameters.insert(name, message::text(&mut body)?);
-                    }
-                    tag::NOTIFICATION => {}
-                    _ => return Ok(message),
-                }
-                continue;
+            if let Some(message) = self.taken()? {
+                return Ok(message);
             }
             self.read.reserve(READ_BYTES);
             if self.stream.read_buf(&mut self.read).await.map_err(WireError::io("receiving"))? == 0 {

@@ -206,6 +206,16 @@ impl ReplicationStream {
         }
     }
 
+    /// What has come already, without waiting for more.
+    pub fn buffered(&mut self) -> Result<Option<Frame>, WireError> {
+        while let Some(message) = self.connection.buffered()? {
+            if let Some(frame) = self.take(message)? {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
     /// Tells the server how far we have come, at once. Only what is `flushed` may the server forget.
     pub async fn confirm(&mut self, written: Lsn, flushed: Lsn, applied: Lsn) -> Result<(), WireError> {
         self.written = self.written.max(written);
