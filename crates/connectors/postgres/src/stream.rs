@@ -81,9 +81,8 @@ impl Stream {
         options.version = 1;
         options.streaming = Streaming::Off;
         options.messages = false;
-        let from = wanted.from;
-        let stream =
-            connection.start_replication(&wanted.slot, from.end, &options, Pulse::default()).await.map_err(wrong)?;
+        let (from, pulse) = (wanted.from, Pulse::within(settings.network_timeout));
+        let stream = connection.start_replication(&wanted.slot, from.end, &options, pulse).await.map_err(wrong)?;
         let (send, pieces) = mpsc::channel(PIECES_AHEAD);
         let (confirm, to_confirm) = watch::channel(Lsn(0));
         let (said, confirmed) = watch::channel(Lsn(0));

@@ -1,5 +1,6 @@
 //! Links with PostgreSQL at one end or both: the first copy, changes that follow, comparisons, tables that are emptied.
 
+mod cuts;
 mod given;
 mod kills;
 mod stories;
