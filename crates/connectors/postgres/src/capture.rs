@@ -6,6 +6,7 @@ use crate::point::Point;
 use crate::schema::{Details, cell};
 use crate::session::Session;
 use crate::sql::table as quoted_table;
+use crate::timeline::{self, Timeline};
 use crate::wire::{ServerError, quoted_name, quoted_text};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,14 +31,22 @@ pub(crate) fn link(name: &str) -> Option<&str> {
 /// Stands in the place of whom the publication is for, as long as what ran when tables came to it is waited for.
 const TABLES_CAME: &str = "tables came";
 
-/// Notes whom the publication is for, where `status` and `teardown` find it; and that nothing is waited for any more.
-pub(crate) async fn note_target(session: &mut Session, name: &str, link: &Reader) -> Result<()> {
-    let comment = quoted_text(&format!("for {}\n{}", link.target, link.target_identity));
+/// Notes whom the publication is for, where `status` and `teardown` find it, and that nothing is waited for any more;
+/// and on which timeline the target's position was read, which is known once the target has one.
+pub(crate) async fn note_target(
+    session: &mut Session,
+    name: &str,
+    link: &Reader,
+    timeline: Option<Timeline>,
+) -> Result<()> {
+    let comment = format!("for {}\n{}{}", link.target, link.target_identity, timeline::noted(timeline));
+    let comment = quoted_text(&comment);
     session.query(&format!("COMMENT ON PUBLICATION {} IS {comment}", quoted_name(name))).await.map(|_| ())
 }
 
 /// What was noted: the target as people know it, and its identity.
 pub(crate) fn target(comment: &str) -> Option<(String, String)> {
+    let (comment, _) = timeline::split(comment);
     let (target, identity) = comment.strip_prefix("for ")?.rsplit_once('\n')?;
     Some((target.to_owned(), identity.to_owned()))
 }
@@ -56,9 +65,16 @@ pub(crate) async fn begin(
             check_identity(session, mapping, details)?;
         }
     }
-    let published = publish(session, name, mappings).await?;
+    let noted = comment(session, name).await?;
+    let published = publish(session, name, mappings, noted.as_ref()).await?;
     let slot = slot(session, name).await?;
     let mut resumed = judge(session, slot.as_ref(), resume).await?;
+    let read_on = noted.flatten().and_then(|comment| timeline::split(&comment).1);
+    if let (Resumed::At, Some(point)) = (&resumed, resume.and_then(Point::read))
+        && let Some(why) = timeline::left(session, read_on, point.end).await?
+    {
+        resumed = Resumed::Lost(why);
+    }
     if resumed == Resumed::At && published.changed && resume.and_then(Point::read).is_some_and(|at| at.within.is_some())
     {
         let why =
@@ -79,8 +95,12 @@ pub(crate) async fn begin(
     // Whoever runs now is finished in the log when the slot is made, but may still be invisible to readers.
     let before = session.query("SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())").await?;
     let before = cell(first(&before.rows)?, 0)?.to_owned();
-    let made =
-        format!("SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput')", quoted_text(name));
+    // Kept in step on standbys that are set up for it, so that reading goes on when one of them takes over.
+    let failover = if session.major_version() >= 17 { ", false, false, true" } else { "" };
+    let made = format!(
+        "SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput'{failover})",
+        quoted_text(name)
+    );
     let made = session.query(&made).await?;
     let end: Lsn =
         cell(first(&made.rows)?, 0)?.parse().map_err(|_| Error::internal("a slot without a place in the log"))?;
@@ -161,15 +181,26 @@ struct Published {
     changed: bool,
 }
 
-/// Makes the publication hold these tables.
-async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Result<Published> {
+/// What is noted at the publication, where it is there.
+async fn comment(session: &mut Session, name: &str) -> Result<Option<Option<String>>> {
+    let sql = format!(
+        "SELECT pg_catalog.obj_description(oid, 'pg_publication') FROM pg_catalog.pg_publication WHERE pubname = {}",
+        quoted_text(name)
+    );
+    let there = session.query(&sql).await?.rows;
+    Ok(there.into_iter().next().map(|row| row.into_iter().next().flatten()))
+}
+
+/// Makes the publication hold these tables. `noted` is what is noted there, where it exists.
+async fn publish(
+    session: &mut Session,
+    name: &str,
+    mappings: &[Mapping],
+    noted: Option<&Option<String>>,
+) -> Result<Published> {
     let (quoted, text) = (quoted_name(name), quoted_text(name));
     let tables: Vec<String> = mappings.iter().map(|mapping| quoted_table(&mapping.source.table)).collect();
-    let sql = format!(
-        "SELECT pg_catalog.obj_description(oid, 'pg_publication') FROM pg_catalog.pg_publication WHERE pubname = {text}"
-    );
-    let there = session.query(&sql).await?;
-    let Some(row) = there.rows.first() else {
+    let Some(noted) = noted else {
         let sql = format!(
             "CREATE PUBLICATION {quoted} FOR TABLE {} WITH (publish_via_partition_root = true)",
             tables.join(", ")
@@ -178,7 +209,7 @@ async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Res
         return Ok(Published::default());
     };
     // Who was killed, or gave up, while he waited for what ran when tables came: it is waited for again.
-    let waits = row[0].as_deref().is_none_or(|comment| target(comment).is_none());
+    let waits = noted.as_deref().is_none_or(|comment| target(comment).is_none());
     let sql = format!("SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = {text}");
     let rows = session.query(&sql).await?.rows;
     let published: Vec<String> =
@@ -189,7 +220,9 @@ async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Res
     if changed {
         let sql = format!("ALTER PUBLICATION {quoted} SET TABLE {}", tables.join(", "));
         // In one transaction: that tables came is known until it has been waited for.
-        let note = if came { format!("; COMMENT ON PUBLICATION {quoted} IS '{TABLES_CAME}'") } else { String::new() };
+        let timeline = noted.as_deref().and_then(|comment| timeline::split(comment).1);
+        let note = format!("; COMMENT ON PUBLICATION {quoted} IS '{TABLES_CAME}{}'", timeline::noted(timeline));
+        let note = if came { note } else { String::new() };
         session.query(&format!("{sql}{note}")).await?;
     }
     Ok(Published { came: came || waits, changed })

@@ -132,6 +132,12 @@ impl Session {
         Ok(self.after(answer))
     }
 
+    /// A connection for what only those answer that can stream.
+    pub(crate) async fn replication(&self) -> Result<Connection> {
+        let opened = Connection::open(&self.settings, Purpose::Replication, &self.env).await;
+        opened.map_err(|error| explain(error, &self.shown))
+    }
+
     /// The next statement begins with a new connection; an open transaction is given up.
     pub(crate) fn give_up(&mut self) {
         self.connection = None;

@@ -1,8 +1,6 @@
 //! Networks that fail, at any byte: connections that are cut, and such that carry nothing any more and never close.
 
 use super::given::{End, Pair, block_on, psql, server};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tidewater_core::env::Env;
 use tidewater_core::link::Report;
@@ -137,19 +135,7 @@ fn a_statement_that_takes_long_is_waited_for() {
 #[test]
 fn a_watcher_goes_on_when_the_network_is_back() {
     let given = Given::new(Release::Debian);
-    let (url, pair) = (given.server.url("shop"), given.pair());
-    let stop = Arc::new(AtomicBool::new(false));
-    let watching = {
-        let stop = stop.clone();
-        std::thread::spawn(move || {
-            block_on(async {
-                tokio::select! {
-                    () = pair.watch() => {}
-                    () = async { while !stop.load(Ordering::Relaxed) { tokio::time::sleep(Duration::from_millis(20)).await } } => {}
-                }
-            });
-        })
-    };
+    let (url, stop) = (given.server.url("shop"), given.pair().watching());
     let arrived = |id: i64| {
         let sql = format!("SELECT count(*) FROM t WHERE id = {id}");
         super::given::until(|| given.server.execute_in("till", &sql).is_ok_and(|found| found.trim() == "1"));
@@ -165,7 +151,6 @@ fn a_watcher_goes_on_when_the_network_is_back() {
         proxy.heal();
         arrived(id + 1);
     }
-    stop.store(true, Ordering::Relaxed);
-    watching.join().unwrap();
+    stop();
     given.same();
 }
