@@ -353,6 +353,14 @@ impl Postgres {
         Ok(String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_owned())
     }
 
+    /// Runs a program of the server's installation, for the superuser; says what it printed. The last argument is the
+    /// database.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.installation.command(program);
+        command.env("PGHOST", self.folder.path()).env("PGPORT", self.port.to_string()).env("PGUSER", "postgres");
+        output(command.args(arguments))
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -65,9 +65,12 @@ pub(crate) async fn begin(
             check_identity(session, mapping, details)?;
         }
     }
+    let slot = slot(session, name).await?;
+    if slot.as_ref().is_some_and(|slot| !slot.is_ours) {
+        return Err(not_ours(session, name));
+    }
     let noted = comment(session, name).await?;
     let published = publish(session, name, mappings, noted.as_ref()).await?;
-    let slot = slot(session, name).await?;
     let mut resumed = judge(session, slot.as_ref(), resume).await?;
     let read_on = noted.flatten().and_then(|comment| timeline::split(&comment).1);
     if let (Resumed::At, Some(point)) = (&resumed, resume.and_then(Point::read))
@@ -232,18 +235,27 @@ async fn publish(
 struct Slot {
     confirmed: Option<Lsn>,
     is_lost: bool,
+    /// Made by us, for this database. Another is nobody's to drop but its owner's.
+    is_ours: bool,
 }
 
 async fn slot(session: &mut Session, name: &str) -> Result<Option<Slot>> {
     let sql = format!(
-        "SELECT confirmed_flush_lsn, coalesce(wal_status, 'lost') = 'lost' OR plugin <> 'pgoutput' \
-         FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
+        "SELECT confirmed_flush_lsn, coalesce(wal_status, 'lost') = 'lost', \
+         coalesce(plugin, '') = 'pgoutput' AND database = pg_catalog.current_database() FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
         quoted_text(name)
     );
     let rows = session.query(&sql).await?.rows;
     let Some(row) = rows.first() else { return Ok(None) };
     let confirmed = row[0].as_deref().and_then(|lsn| lsn.parse().ok());
-    Ok(Some(Slot { confirmed, is_lost: cell(row, 1)? == "t" }))
+    Ok(Some(Slot { confirmed, is_lost: cell(row, 1)? == "t", is_ours: cell(row, 2)? == "t" }))
+}
+
+fn not_ours(session: &Session, name: &str) -> Error {
+    let what = format!("{}: the replication slot {name} is of another database or another plugin", session.shown);
+    Error::new(Kind::Invalid, code::SERVER_SETTING, what)
+        .meaning("Somebody else made it, and may read it. It was left alone, and no row was carried.")
+        .remedy(format!("Ask whose it is. If it is nobody's: SELECT pg_drop_replication_slot('{name}');"))
 }
 
 /// Whether reading can go on after a position.
@@ -338,7 +350,7 @@ pub(crate) async fn log_is_bounded(session: &mut Session) -> Result<bool> {
 /// Takes out what [`begin`] installed; says what.
 pub(crate) async fn leave(session: &mut Session, env: &Env, name: &str) -> Result<Vec<String>> {
     let mut gone = Vec::new();
-    if slot(session, name).await?.is_some() {
+    if slot(session, name).await?.is_some_and(|slot| slot.is_ours) {
         drop_slot(session, env, name).await?;
         gone.push(format!("the replication slot {name}"));
     }

@@ -4,5 +4,7 @@ mod cuts;
 mod failover;
 mod given;
 mod kills;
+mod source_troubles;
 mod stories;
 mod traps;
+mod workload;

@@ -24,7 +24,7 @@ fn engine_of_the_kill_loop() {
     block_on(pair.watch());
 }
 
-fn engine(source: &str, target: &str) -> Child {
+pub(super) fn engine(source: &str, target: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "links::kills::engine_of_the_kill_loop", "--nocapture"])
         .env(SOURCE, source)
