@@ -30,6 +30,15 @@ pub(crate) fn link(name: &str) -> Option<&str> {
 
 /// Stands in the place of whom the publication is for, as long as what ran when tables came to it is waited for.
 const TABLES_CAME: &str = "tables came";
+/// Between the names of tables.
+const SEPARATOR: &str = "\u{1f}";
+
+/// The tables that came, as they were noted.
+fn names_that_came(comment: &str) -> Vec<String> {
+    let (comment, _) = timeline::split(comment);
+    let names = comment.strip_prefix(TABLES_CAME).unwrap_or_default().split(SEPARATOR);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
 
 /// Notes whom the publication is for, where `status` and `teardown` find it, and that nothing is waited for any more;
 /// and on which timeline the target's position was read, which is known once the target has one.
@@ -90,7 +99,9 @@ pub(crate) async fn begin(
             wait_for_running(session).await?;
         }
         let position = resume.cloned().unwrap_or_default();
-        return Ok(Start { position, resumed, installed, void: vec![] });
+        let came = |at: &usize| published.names.contains(&mappings[*at].source.table);
+        let void = (0..mappings.len()).filter(came).collect();
+        return Ok(Start { position, resumed, installed, void });
     }
     if slot.is_some() {
         drop_slot(session, env, name).await?;
@@ -180,6 +191,8 @@ fn check_identity(session: &Session, mapping: &Mapping, details: &Details) -> Re
 struct Published {
     /// Some came to it, now or before somebody was killed who had not waited for what ran then.
     came: bool,
+    /// Which. One that the target knows already is another table under the same name: it was dropped and made anew.
+    names: Vec<String>,
     /// Some came to it, or went.
     changed: bool,
 }
@@ -218,17 +231,20 @@ async fn publish(
     let published: Vec<String> =
         rows.iter().map(|row| Ok(crate::sql::shown(cell(row, 0)?, cell(row, 1)?))).collect::<Result<_>>()?;
     let wanted: Vec<&String> = mappings.iter().map(|mapping| &mapping.source.table).collect();
+    let mut names: Vec<String> = noted.as_deref().map(names_that_came).unwrap_or_default();
+    names.extend(wanted.iter().filter(|name| !published.contains(name)).map(|name| (*name).clone()));
     let came = wanted.iter().any(|name| !published.contains(name));
     let changed = came || published.iter().any(|name| !wanted.contains(&name));
     if changed {
         let sql = format!("ALTER PUBLICATION {quoted} SET TABLE {}", tables.join(", "));
         // In one transaction: that tables came is known until it has been waited for.
         let timeline = noted.as_deref().and_then(|comment| timeline::split(comment).1);
-        let note = format!("; COMMENT ON PUBLICATION {quoted} IS '{TABLES_CAME}{}'", timeline::noted(timeline));
+        let note = format!("{TABLES_CAME}{SEPARATOR}{}{}", names.join(SEPARATOR), timeline::noted(timeline));
+        let note = format!("; COMMENT ON PUBLICATION {quoted} IS {}", quoted_text(&note));
         let note = if came { note } else { String::new() };
         session.query(&format!("{sql}{note}")).await?;
     }
-    Ok(Published { came: came || waits, changed })
+    Ok(Published { came: came || waits, names, changed })
 }
 
 /// A slot as the server has it.

@@ -222,9 +222,13 @@ impl Source for PostgresSource {
         let start =
             capture::begin((&mut self.reader.session, &self.env), &self.known, &self.name, &mappings, resume).await?;
         let timeline = timeline::current(&mut self.reader.session).await?;
-        let known = (start.resumed == Resumed::At).then_some(timeline);
-        capture::note_target(&mut self.reader.session, &self.name, link, known).await?;
-        self.to_note = (start.resumed != Resumed::At).then(|| (link.clone(), timeline));
+        let at = start.resumed == Resumed::At;
+        // What the target has to record first stays noted until it has, or a kill in between would forget it.
+        let is_recorded = at && start.void.is_empty();
+        if is_recorded || !at {
+            capture::note_target(&mut self.reader.session, &self.name, link, at.then_some(timeline)).await?;
+        }
+        self.to_note = (!is_recorded).then(|| (link.clone(), timeline));
         self.mappings = mappings;
         Ok(start)
     }

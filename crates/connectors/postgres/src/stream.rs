@@ -299,7 +299,9 @@ impl Gathering {
     fn relation(&mut self, relation: &Relation<'_>) -> Option<Piece> {
         let name = crate::sql::shown(relation.schema, relation.name);
         let found = self.mappings.iter().position(|mapping| mapping.source.table == name);
-        let found = found.and_then(|at| Some((at, self.mappings.get(at)?, self.tables.get(&name)?)));
+        // What the log still holds of a table that was dropped is nothing to the one that has its name now.
+        let details = self.tables.get(&name).filter(|details| details.oid == relation.id);
+        let found = found.and_then(|at| Some((at, self.mappings.get(at)?, details?)));
         let Some((at, mapping, details)) = found else {
             self.shapes.insert(relation.id, None);
             return None;

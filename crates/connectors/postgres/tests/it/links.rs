@@ -1,6 +1,7 @@
 //! Links with PostgreSQL at one end or both: the first copy, changes that follow, comparisons, tables that are emptied.
 
 mod cuts;
+mod drift;
 mod failover;
 mod given;
 mod kills;
