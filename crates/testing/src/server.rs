@@ -21,12 +21,14 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tempfile::TempDir;
-use tidewater_core::env::Env;
+use tidewater_core::env::{Env, read_text_max};
 
 /// Below the range that systems give to programs that ask for any port.
 const PORTS: std::ops::Range<u64> = 20_000..32_000;
 /// How often another spare port is tried.
 const PORT_TRIES_MAX: usize = 20;
+/// More than the settings of any test.
+const CONF_BYTES_MAX: u64 = 1 << 20;
 /// How many lines of a server's log are kept.
 const LOG_LINES_MAX: usize = 500;
 /// What is the same for all servers of tests.
@@ -153,7 +155,7 @@ impl Postgres {
         output(backup.arg("-D").arg(folder.path().join("data")))?;
         let mut standby = Self { installation, port: 0, log: Log::default(), running: None, folder };
         let conf = standby.data().join("postgresql.auto.conf");
-        let mut settings = fs::read_to_string(&conf).map_err(|e| failed("postgresql.auto.conf", e))?;
+        let mut settings = read_text_max(&conf, CONF_BYTES_MAX).map_err(|e| failed("postgresql.auto.conf", e))?;
         settings += &format!(
             "unix_socket_directories = '{}'\nhot_standby_feedback = on\nprimary_slot_name = '{application}'\n\
              primary_conninfo = 'host={} port={} user=postgres dbname=postgres application_name={application}'\n",
