@@ -21,12 +21,14 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tempfile::TempDir;
-use tidewater_core::env::Env;
+use tidewater_core::env::{Env, read_text_max};
 
 /// Below the range that systems give to programs that ask for any port.
 const PORTS: std::ops::Range<u64> = 20_000..32_000;
 /// How often another spare port is tried.
 const PORT_TRIES_MAX: usize = 20;
+/// More than the settings of any test.
+const CONF_BYTES_MAX: u64 = 1 << 20;
 /// How many lines of a server's log are kept.
 const LOG_LINES_MAX: usize = 500;
 /// What is the same for all servers of tests.
@@ -137,16 +139,47 @@ impl Postgres {
         output(installation.as_user("cp").args(["-a", "--reflink=auto"]).arg(&template).arg(&data))?;
         let mut server = Self { installation, port: 0, log: Log::default(), running: None, folder };
         server.configure(setup)?;
+        server.launch_on_a_spare_port()?;
+        Ok(server)
+    }
+
+    /// Starts a standby of this server, which takes over when told to by `pg_promote()`. On both, `application` is the
+    /// name of the slot that keeps the log for it, and of its connection.
+    pub fn standby(&self, application: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("tidewater-pg-").tempdir().map_err(|e| failed("a folder", e))?;
+        let installation = self.installation.clone();
+        installation.hand_over(folder.path())?;
+        let mut backup = installation.command("pg_basebackup");
+        backup.args(["-X", "stream", "-c", "fast", "--no-sync", "-C", "-S", application, "-U", "postgres"]);
+        backup.arg("-h").arg(self.folder.path()).arg("-p").arg(self.port.to_string());
+        output(backup.arg("-D").arg(folder.path().join("data")))?;
+        let mut standby = Self { installation, port: 0, log: Log::default(), running: None, folder };
+        let conf = standby.data().join("postgresql.auto.conf");
+        let mut settings = read_text_max(&conf, CONF_BYTES_MAX).map_err(|e| failed("postgresql.auto.conf", e))?;
+        settings += &format!(
+            "unix_socket_directories = '{}'\nhot_standby_feedback = on\nprimary_slot_name = '{application}'\n\
+             primary_conninfo = 'host={} port={} user=postgres dbname=postgres application_name={application}'\n",
+            standby.folder.path().display(),
+            self.folder.path().display(),
+            self.port
+        );
+        standby.put("data/postgresql.auto.conf", &settings)?;
+        standby.put("data/standby.signal", "")?;
+        standby.launch_on_a_spare_port()?;
+        Ok(standby)
+    }
+
+    fn launch_on_a_spare_port(&mut self) -> Result<()> {
         let random = Env::real().random;
         for _ in 0..PORT_TRIES_MAX {
-            server.port = (PORTS.start + random.bits() % (PORTS.end - PORTS.start)) as u16;
-            if TcpListener::bind(("127.0.0.1", server.port)).is_err() {
+            self.port = (PORTS.start + random.bits() % (PORTS.end - PORTS.start)) as u16;
+            if TcpListener::bind(("127.0.0.1", self.port)).is_err() {
                 continue;
             }
-            match server.launch() {
+            match self.launch() {
                 // Somebody was faster.
-                Err(_) if server.log.contains("could not bind") => server.log.clear(),
-                other => return other.map(|()| server),
+                Err(_) if self.log.contains("could not bind") => self.log.clear(),
+                other => return other,
             }
         }
         Err(Failed::new(format!("no port is free after {PORT_TRIES_MAX} tries")))
@@ -322,6 +355,14 @@ impl Postgres {
         Ok(String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_owned())
     }
 
+    /// Runs a program of the server's installation, for the superuser; says what it printed. The last argument is the
+    /// database.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.installation.command(program);
+        command.env("PGHOST", self.folder.path()).env("PGPORT", self.port.to_string()).env("PGUSER", "postgres");
+        output(command.args(arguments))
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
@@ -375,7 +416,7 @@ impl Log {
         for line in lines.split(b'\n') {
             let Ok(line) = line else { return };
             let line = String::from_utf8_lossy(&line).into_owned();
-            let is_ready = line.contains("ready to accept connections");
+            let is_ready = line.contains("ready to accept connections") || line.contains("ready to accept read-only");
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() == LOG_LINES_MAX {
                 kept.pop_front();

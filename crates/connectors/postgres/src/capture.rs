@@ -6,6 +6,7 @@ use crate::point::Point;
 use crate::schema::{Details, cell};
 use crate::session::Session;
 use crate::sql::table as quoted_table;
+use crate::timeline::{self, Timeline};
 use crate::wire::{ServerError, quoted_name, quoted_text};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,15 +30,32 @@ pub(crate) fn link(name: &str) -> Option<&str> {
 
 /// Stands in the place of whom the publication is for, as long as what ran when tables came to it is waited for.
 const TABLES_CAME: &str = "tables came";
+/// Between the names of tables.
+const SEPARATOR: &str = "\u{1f}";
 
-/// Notes whom the publication is for, where `status` and `teardown` find it; and that nothing is waited for any more.
-pub(crate) async fn note_target(session: &mut Session, name: &str, link: &Reader) -> Result<()> {
-    let comment = quoted_text(&format!("for {}\n{}", link.target, link.target_identity));
+/// The tables that came, as they were noted.
+fn names_that_came(comment: &str) -> Vec<String> {
+    let (comment, _) = timeline::split(comment);
+    let names = comment.strip_prefix(TABLES_CAME).unwrap_or_default().split(SEPARATOR);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// Notes whom the publication is for, where `status` and `teardown` find it, and that nothing is waited for any more;
+/// and on which timeline the target's position was read, which is known once the target has one.
+pub(crate) async fn note_target(
+    session: &mut Session,
+    name: &str,
+    link: &Reader,
+    timeline: Option<Timeline>,
+) -> Result<()> {
+    let comment = format!("for {}\n{}{}", link.target, link.target_identity, timeline::noted(timeline));
+    let comment = quoted_text(&comment);
     session.query(&format!("COMMENT ON PUBLICATION {} IS {comment}", quoted_name(name))).await.map(|_| ())
 }
 
 /// What was noted: the target as people know it, and its identity.
 pub(crate) fn target(comment: &str) -> Option<(String, String)> {
+    let (comment, _) = timeline::split(comment);
     let (target, identity) = comment.strip_prefix("for ")?.rsplit_once('\n')?;
     Some((target.to_owned(), identity.to_owned()))
 }
@@ -56,9 +74,19 @@ pub(crate) async fn begin(
             check_identity(session, mapping, details)?;
         }
     }
-    let published = publish(session, name, mappings).await?;
     let slot = slot(session, name).await?;
+    if slot.as_ref().is_some_and(|slot| !slot.is_ours) {
+        return Err(not_ours(session, name));
+    }
+    let noted = comment(session, name).await?;
+    let published = publish(session, name, mappings, noted.as_ref()).await?;
     let mut resumed = judge(session, slot.as_ref(), resume).await?;
+    let read_on = noted.flatten().and_then(|comment| timeline::split(&comment).1);
+    if let (Resumed::At, Some(point)) = (&resumed, resume.and_then(Point::read))
+        && let Some(why) = timeline::left(session, read_on, point.end).await?
+    {
+        resumed = Resumed::Lost(why);
+    }
     if resumed == Resumed::At && published.changed && resume.and_then(Point::read).is_some_and(|at| at.within.is_some())
     {
         let why =
@@ -71,7 +99,9 @@ pub(crate) async fn begin(
             wait_for_running(session).await?;
         }
         let position = resume.cloned().unwrap_or_default();
-        return Ok(Start { position, resumed, installed, void: vec![] });
+        let came = |at: &usize| published.names.contains(&mappings[*at].source.table);
+        let void = (0..mappings.len()).filter(came).collect();
+        return Ok(Start { position, resumed, installed, void });
     }
     if slot.is_some() {
         drop_slot(session, env, name).await?;
@@ -79,8 +109,12 @@ pub(crate) async fn begin(
     // Whoever runs now is finished in the log when the slot is made, but may still be invisible to readers.
     let before = session.query("SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())").await?;
     let before = cell(first(&before.rows)?, 0)?.to_owned();
-    let made =
-        format!("SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput')", quoted_text(name));
+    // Kept in step on standbys that are set up for it, so that reading goes on when one of them takes over.
+    let failover = if session.major_version() >= 17 { ", false, false, true" } else { "" };
+    let made = format!(
+        "SELECT lsn FROM pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput'{failover})",
+        quoted_text(name)
+    );
     let made = session.query(&made).await?;
     let end: Lsn =
         cell(first(&made.rows)?, 0)?.parse().map_err(|_| Error::internal("a slot without a place in the log"))?;
@@ -157,19 +191,32 @@ fn check_identity(session: &Session, mapping: &Mapping, details: &Details) -> Re
 struct Published {
     /// Some came to it, now or before somebody was killed who had not waited for what ran then.
     came: bool,
+    /// Which. One that the target knows already is another table under the same name: it was dropped and made anew.
+    names: Vec<String>,
     /// Some came to it, or went.
     changed: bool,
 }
 
-/// Makes the publication hold these tables.
-async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Result<Published> {
+/// What is noted at the publication, where it is there.
+async fn comment(session: &mut Session, name: &str) -> Result<Option<Option<String>>> {
+    let sql = format!(
+        "SELECT pg_catalog.obj_description(oid, 'pg_publication') FROM pg_catalog.pg_publication WHERE pubname = {}",
+        quoted_text(name)
+    );
+    let there = session.query(&sql).await?.rows;
+    Ok(there.into_iter().next().map(|row| row.into_iter().next().flatten()))
+}
+
+/// Makes the publication hold these tables. `noted` is what is noted there, where it exists.
+async fn publish(
+    session: &mut Session,
+    name: &str,
+    mappings: &[Mapping],
+    noted: Option<&Option<String>>,
+) -> Result<Published> {
     let (quoted, text) = (quoted_name(name), quoted_text(name));
     let tables: Vec<String> = mappings.iter().map(|mapping| quoted_table(&mapping.source.table)).collect();
-    let sql = format!(
-        "SELECT pg_catalog.obj_description(oid, 'pg_publication') FROM pg_catalog.pg_publication WHERE pubname = {text}"
-    );
-    let there = session.query(&sql).await?;
-    let Some(row) = there.rows.first() else {
+    let Some(noted) = noted else {
         let sql = format!(
             "CREATE PUBLICATION {quoted} FOR TABLE {} WITH (publish_via_partition_root = true)",
             tables.join(", ")
@@ -178,39 +225,53 @@ async fn publish(session: &mut Session, name: &str, mappings: &[Mapping]) -> Res
         return Ok(Published::default());
     };
     // Who was killed, or gave up, while he waited for what ran when tables came: it is waited for again.
-    let waits = row[0].as_deref().is_none_or(|comment| target(comment).is_none());
+    let waits = noted.as_deref().is_none_or(|comment| target(comment).is_none());
     let sql = format!("SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = {text}");
     let rows = session.query(&sql).await?.rows;
     let published: Vec<String> =
         rows.iter().map(|row| Ok(crate::sql::shown(cell(row, 0)?, cell(row, 1)?))).collect::<Result<_>>()?;
     let wanted: Vec<&String> = mappings.iter().map(|mapping| &mapping.source.table).collect();
+    let mut names: Vec<String> = noted.as_deref().map(names_that_came).unwrap_or_default();
+    names.extend(wanted.iter().filter(|name| !published.contains(name)).map(|name| (*name).clone()));
     let came = wanted.iter().any(|name| !published.contains(name));
     let changed = came || published.iter().any(|name| !wanted.contains(&name));
     if changed {
         let sql = format!("ALTER PUBLICATION {quoted} SET TABLE {}", tables.join(", "));
         // In one transaction: that tables came is known until it has been waited for.
-        let note = if came { format!("; COMMENT ON PUBLICATION {quoted} IS '{TABLES_CAME}'") } else { String::new() };
+        let timeline = noted.as_deref().and_then(|comment| timeline::split(comment).1);
+        let note = format!("{TABLES_CAME}{SEPARATOR}{}{}", names.join(SEPARATOR), timeline::noted(timeline));
+        let note = format!("; COMMENT ON PUBLICATION {quoted} IS {}", quoted_text(&note));
+        let note = if came { note } else { String::new() };
         session.query(&format!("{sql}{note}")).await?;
     }
-    Ok(Published { came: came || waits, changed })
+    Ok(Published { came: came || waits, names, changed })
 }
 
 /// A slot as the server has it.
 struct Slot {
     confirmed: Option<Lsn>,
     is_lost: bool,
+    /// Made by us, for this database. Another is nobody's to drop but its owner's.
+    is_ours: bool,
 }
 
 async fn slot(session: &mut Session, name: &str) -> Result<Option<Slot>> {
     let sql = format!(
-        "SELECT confirmed_flush_lsn, coalesce(wal_status, 'lost') = 'lost' OR plugin <> 'pgoutput' \
-         FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
+        "SELECT confirmed_flush_lsn, coalesce(wal_status, 'lost') = 'lost', \
+         coalesce(plugin, '') = 'pgoutput' AND database = pg_catalog.current_database() FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
         quoted_text(name)
     );
     let rows = session.query(&sql).await?.rows;
     let Some(row) = rows.first() else { return Ok(None) };
     let confirmed = row[0].as_deref().and_then(|lsn| lsn.parse().ok());
-    Ok(Some(Slot { confirmed, is_lost: cell(row, 1)? == "t" }))
+    Ok(Some(Slot { confirmed, is_lost: cell(row, 1)? == "t", is_ours: cell(row, 2)? == "t" }))
+}
+
+fn not_ours(session: &Session, name: &str) -> Error {
+    let what = format!("{}: the replication slot {name} is of another database or another plugin", session.shown);
+    Error::new(Kind::Invalid, code::SERVER_SETTING, what)
+        .meaning("Somebody else made it, and may read it. It was left alone, and no row was carried.")
+        .remedy(format!("Ask whose it is. If it is nobody's: SELECT pg_drop_replication_slot('{name}');"))
 }
 
 /// Whether reading can go on after a position.
@@ -305,7 +366,7 @@ pub(crate) async fn log_is_bounded(session: &mut Session) -> Result<bool> {
 /// Takes out what [`begin`] installed; says what.
 pub(crate) async fn leave(session: &mut Session, env: &Env, name: &str) -> Result<Vec<String>> {
     let mut gone = Vec::new();
-    if slot(session, name).await?.is_some() {
+    if slot(session, name).await?.is_some_and(|slot| slot.is_ours) {
         drop_slot(session, env, name).await?;
         gone.push(format!("the replication slot {name}"));
     }

@@ -19,6 +19,8 @@ const SEPARATOR: char = '\u{1f}';
 #[derive(Debug, Clone)]
 pub(crate) struct Details {
     pub(crate) table: Table,
+    /// Its number: another table under the same name has another.
+    pub(crate) oid: u32,
     /// The declared types, by column.
     pub(crate) types: BTreeMap<String, String>,
     /// Whether all columns have a binary form that means the same in every database: the types are the server's own, and
@@ -222,6 +224,7 @@ fn describe(
     };
     Ok(Ok(Details {
         table,
+        oid: cell(row, 5)?.parse().map_err(|_| Error::internal("a table without a number"))?,
         types,
         replica_identity: cell(row, 4)?.chars().next().unwrap_or('d'),
         logged_key,

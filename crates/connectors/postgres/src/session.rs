@@ -7,6 +7,7 @@
 use crate::error::explain;
 use crate::settings::Settings;
 use crate::text::push_line;
+use crate::watchdog::Watched;
 use crate::wire::{Connection, Purpose, Rows, WireError};
 use bytes::Bytes;
 use tidewater_core::Result;
@@ -17,13 +18,28 @@ use tidewater_core::transport::RawRows;
 /// Nobody else's waiting makes us wait for ever. `search_path` is empty: everything is named with its schema. A commit
 /// is answered when it survives a crash, also where the server is set up to answer before.
 const SET_UP: &str = "SET xmloption = 'content'; SET search_path = ''; SET standard_conforming_strings = on; \
-     SET row_security = off; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-     SET lock_timeout = '30s'; SET client_min_messages = warning; \
-     SELECT pg_catalog.set_config('synchronous_commit', 'on', false) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
+     SET row_security = off; SET statement_timeout = 0; SET lock_timeout = '30s'; SET client_min_messages = warning; \
+     SELECT pg_catalog.pg_backend_pid(), CASE pg_catalog.current_setting('synchronous_commit') \
+     WHEN 'off' THEN pg_catalog.set_config('synchronous_commit', 'on', false) END";
+
+/// A transaction that hears nothing more of us does not keep its locks: the network is dead, or we are.
+fn limits(settings: &Settings) -> String {
+    let within = settings.network_timeout;
+    format!(
+        "SET idle_in_transaction_session_timeout = {}; SET tcp_keepalives_idle = {}; SET tcp_keepalives_interval = {}; \
+         SET tcp_user_timeout = {}",
+        within.as_millis() * 2,
+        within.as_secs() / 3,
+        (within.as_secs() / 6).max(1),
+        within.as_millis()
+    )
+}
 
 /// A connection for statements.
 pub(crate) struct Session {
     connection: Option<Connection>,
+    /// Its number at the server.
+    pid: Option<u32>,
     settings: Settings,
     env: Env,
     /// The server for people.
@@ -35,7 +51,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) async fn open(settings: &Settings, env: &Env) -> Result<Self> {
         let (settings, env, shown) = (settings.clone(), env.clone(), settings.shown());
-        let mut session = Self { connection: None, settings, env, shown, in_call: false };
+        let mut session = Self { connection: None, pid: None, settings, env, shown, in_call: false };
         session.connected().await?;
         Ok(session)
     }
@@ -52,7 +68,10 @@ impl Session {
         if self.connection.is_none() {
             let opened = Connection::open(&self.settings, Purpose::Sql, &self.env).await;
             let mut connection = opened.map_err(|error| explain(error, &self.shown))?;
-            connection.query(SET_UP).await.map_err(|error| explain(error, &self.shown))?;
+            let watched = Watched::over(&connection, (&self.settings, &self.env), None);
+            let set_up = format!("{}; {SET_UP}", limits(&self.settings));
+            let rows = watched.during(connection.query(&set_up)).await.map_err(|error| explain(error, &self.shown))?;
+            self.pid = rows.rows.first().and_then(|row| row.first()?.as_deref()?.parse().ok());
             self.connection = Some(connection);
         }
         self.connection.as_mut().ok_or_else(|| tidewater_core::Error::internal("a connection went away"))
@@ -72,7 +91,10 @@ impl Session {
         self.connected().await?;
         self.in_call = true;
         let answer = match &mut self.connection {
-            Some(connection) => connection.query(sql).await,
+            Some(connection) => {
+                let watched = Watched::over(connection, (&self.settings, &self.env), self.pid);
+                watched.during(connection.query(sql)).await
+            }
             None => Err(WireError::Closed),
         };
         Ok(self.after(answer))
@@ -87,7 +109,10 @@ impl Session {
         self.connected().await?;
         self.in_call = true;
         let answer = match &mut self.connection {
-            Some(connection) => copied(connection, sql, &mut each).await,
+            Some(connection) => {
+                let watched = Watched::over(connection, (&self.settings, &self.env), self.pid);
+                watched.during(copied(connection, sql, &mut each)).await
+            }
             None => Err(WireError::Closed),
         };
         if matches!(answer, Ok(false)) {
@@ -105,7 +130,10 @@ impl Session {
         self.connected().await?;
         self.in_call = true;
         let answer = match &mut self.connection {
-            Some(connection) => written_down(connection, sql, rows).await,
+            Some(connection) => {
+                let watched = Watched::over(connection, (&self.settings, &self.env), self.pid);
+                watched.during(written_down(connection, sql, rows)).await
+            }
             None => Err(WireError::Closed),
         };
         Ok(self.after(answer))
@@ -116,7 +144,10 @@ impl Session {
         self.connected().await?;
         self.in_call = true;
         let answer = match &mut self.connection {
-            Some(connection) => connection.copy_out(sql).await,
+            Some(connection) => {
+                let watched = Watched::over(connection, (&self.settings, &self.env), self.pid);
+                watched.during(connection.copy_out(sql)).await
+            }
             None => Err(WireError::Closed),
         };
         // Until everything is read, what is dropped leaves a connection in the middle of an answer.
@@ -130,7 +161,10 @@ impl Session {
         }
         let mut bytes = Vec::with_capacity(at_least + at_least / 4);
         let answer = match &mut self.connection {
-            Some(connection) => gathered(connection, &mut bytes, at_least).await,
+            Some(connection) => {
+                let watched = Watched::over(connection, (&self.settings, &self.env), self.pid);
+                watched.during(gathered(connection, &mut bytes, at_least)).await
+            }
             None => Err(WireError::Closed),
         };
         match answer {
@@ -145,17 +179,20 @@ impl Session {
     pub(crate) async fn copy_through(&mut self, sql: &str, rows: &mut dyn RawRows) -> Result<Result<u64, WireError>> {
         self.connected().await?;
         self.in_call = true;
-        let Some(connection) = &mut self.connection else { return Ok(Err(WireError::Closed)) };
-        let answer = match connection.begin_copy_in(sql).await {
-            Err(error) => Err(error),
-            Ok(()) => loop {
-                let Some(bytes) = rows.next().await? else { break connection.end_copy_in().await };
-                if let Err(error) = connection.send_copy(&bytes).await {
-                    break Err(error);
-                }
-            },
+        let answer = match &mut self.connection {
+            Some(connection) => {
+                let watched = Watched::over(connection, (&self.settings, &self.env), self.pid);
+                passed_on(connection, &watched, sql, rows).await?
+            }
+            None => Err(WireError::Closed),
         };
         Ok(self.after(answer))
+    }
+
+    /// A connection for what only those answer that can stream.
+    pub(crate) async fn replication(&self) -> Result<Connection> {
+        let opened = Connection::open(&self.settings, Purpose::Replication, &self.env).await;
+        opened.map_err(|error| explain(error, &self.shown))
     }
 
     /// The next statement begins with a new connection; an open transaction is given up.
@@ -181,6 +218,24 @@ async fn written_down(
     }
     connection.send_copy(&lines).await?;
     connection.end_copy_in().await
+}
+
+/// Passes rows on. The server is not watched while it waits for whoever reads them.
+async fn passed_on(
+    connection: &mut Connection,
+    watched: &Watched<'_>,
+    sql: &str,
+    rows: &mut dyn RawRows,
+) -> Result<Result<u64, WireError>> {
+    if let Err(error) = watched.during(connection.begin_copy_in(sql)).await {
+        return Ok(Err(error));
+    }
+    while let Some(bytes) = rows.next().await? {
+        if let Err(error) = watched.during(connection.send_copy(&bytes)).await {
+            return Ok(Err(error));
+        }
+    }
+    Ok(watched.during(connection.end_copy_in()).await)
 }
 
 /// Whether there may be more.

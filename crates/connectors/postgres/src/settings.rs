@@ -33,6 +33,8 @@ pub struct Settings {
     pub application_name: String,
     /// How long connecting may take, with signing in.
     pub connect_timeout: Duration,
+    /// How long nothing may come over a connection that something is waited for on, before it is taken for dead.
+    pub network_timeout: Duration,
     password: Option<Password>,
     password_file: Option<PathBuf>,
 }
@@ -80,6 +82,8 @@ pub enum Roots {
 pub struct SettingsError(String);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that decodes a large transaction answers within half of `wal_sender_timeout`, which is 60 s by default.
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(60);
 const PORT: u16 = 5432;
 /// Where Debian and most other systems have the socket.
 const SOCKET_FOLDER: &str = "/var/run/postgresql";
@@ -114,6 +118,7 @@ impl Settings {
             roots: parts.roots.unwrap_or(Roots::Public),
             application_name: parts.application_name.unwrap_or_else(|| "tidewater".to_owned()),
             connect_timeout: parts.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            network_timeout: parts.network_timeout.unwrap_or(NETWORK_TIMEOUT),
             password: parts.password.or_else(|| variable("PGPASSWORD")).map(Password::new),
             password_file: variable("PGPASSFILE").map(PathBuf::from).or_else(home_file),
         };
@@ -186,6 +191,7 @@ struct Parts {
     roots: Option<Roots>,
     application_name: Option<String>,
     connect_timeout: Option<Duration>,
+    network_timeout: Option<Duration>,
 }
 
 impl Parts {
@@ -231,15 +237,12 @@ impl Parts {
             "sslmode" => self.tls = Some(tls_mode(&value)?),
             "sslrootcert" if value == "system" => self.roots = Some(Roots::Public),
             "sslrootcert" => self.roots = Some(Roots::File(value.into())),
-            "connect_timeout" => {
-                let seconds = value.parse::<u64>().ok().filter(|seconds| (1..=3600).contains(seconds));
-                let seconds = seconds.ok_or_else(|| error("connect_timeout is not a number of seconds, 1 to 3600"))?;
-                self.connect_timeout = Some(Duration::from_secs(seconds));
-            }
+            "connect_timeout" => self.connect_timeout = Some(seconds(name, &value, 1)?),
+            "network_timeout" => self.network_timeout = Some(seconds(name, &value, 3)?),
             _ => {
                 return Err(error(&format!(
                     "the option {name} is not known; known are host, port, user, dbname, password, sslmode, \
-                     sslrootcert, application_name, connect_timeout"
+                     sslrootcert, application_name, connect_timeout, network_timeout"
                 )));
             }
         }
@@ -269,6 +272,12 @@ fn tls_mode(word: &str) -> Result<TlsMode, SettingsError> {
         let known = TlsMode::ALL.map(TlsMode::word).join(", ");
         error(&format!("this sslmode is not known; known are {known}"))
     })
+}
+
+fn seconds(name: &str, value: &str, least: u64) -> Result<Duration, SettingsError> {
+    let seconds = value.parse::<u64>().ok().filter(|seconds| (least..=3600).contains(seconds));
+    let wrong = || error(&format!("{name} is not a number of seconds, {least} to 3600"));
+    seconds.map(Duration::from_secs).ok_or_else(wrong)
 }
 
 fn error(what: &str) -> SettingsError {
@@ -385,6 +394,7 @@ mod tests {
             ("postgres://ana:secret@h/x?sslmode=verify-ca", "needs sslrootcert"),
             ("postgres://ana:secret@h/x%00?sslmode=disable", "zero byte"),
             ("postgres://ana:secret@h/x?connect_timeout=0", "connect_timeout"),
+            ("postgres://ana:secret@h/x?network_timeout=2", "network_timeout"),
             ("postgres://:secret@h/x", "no user is named"),
         ] {
             let said = read(url).unwrap_err().to_string();

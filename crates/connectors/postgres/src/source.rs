@@ -10,11 +10,12 @@ use crate::settings::Settings;
 use crate::shape::Entry;
 use crate::stream::{Changes, Piece, Stream, Wanted};
 use crate::target::Access;
+use crate::timeline::{self, Timeline};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidewater_core::capture::{Read, Reader as LinkReader, Source, Start};
+use tidewater_core::capture::{Read, Reader as LinkReader, Resumed, Source, Start};
 use tidewater_core::change::{Change, Key, Mapping, Op, Position, RangeHash, Row, RowHash, Transaction, View};
 use tidewater_core::env::Env;
 use tidewater_core::transport::{Budget, RawRows};
@@ -43,6 +44,8 @@ pub struct PostgresSource {
     /// How far the server has sent everything.
     alive: Lsn,
     moved_up: Duration,
+    /// The timeline on which positions are read, to be noted once the target has one.
+    to_note: Option<(LinkReader, Timeline)>,
 }
 
 impl PostgresSource {
@@ -62,6 +65,7 @@ impl PostgresSource {
             goal: None,
             alive: Lsn(0),
             moved_up: Duration::ZERO,
+            to_note: None,
         })
     }
 
@@ -227,7 +231,14 @@ impl Source for PostgresSource {
         self.name = capture::name(&link.link);
         let start =
             capture::begin((&mut self.reader.session, &self.env), &self.known, &self.name, &mappings, resume).await?;
-        capture::note_target(&mut self.reader.session, &self.name, link).await?;
+        let timeline = timeline::current(&mut self.reader.session).await?;
+        let at = start.resumed == Resumed::At;
+        // What the target has to record first stays noted until it has, or a kill in between would forget it.
+        let is_recorded = at && start.void.is_empty();
+        if is_recorded || !at {
+            capture::note_target(&mut self.reader.session, &self.name, link, at.then_some(timeline)).await?;
+        }
+        self.to_note = (!is_recorded).then(|| (link.clone(), timeline));
         self.mappings = mappings;
         Ok(start)
     }
@@ -310,6 +321,9 @@ impl Source for PostgresSource {
 
     async fn confirm(&mut self, position: &Position, flush: bool) -> Result<()> {
         let Some(point) = Point::read(position) else { return Ok(()) };
+        if let Some((link, timeline)) = self.to_note.take() {
+            capture::note_target(&mut self.reader.session, &self.name, &link, Some(timeline)).await?;
+        }
         if let Some(stream) = &mut self.stream {
             stream.confirm(point.end);
             if flush {

@@ -84,9 +84,8 @@ impl Stream {
         options.version = 1;
         options.streaming = Streaming::Off;
         options.messages = false;
-        let from = wanted.from;
-        let stream =
-            connection.start_replication(&wanted.slot, from.end, &options, Pulse::default()).await.map_err(wrong)?;
+        let (from, pulse) = (wanted.from, Pulse::within(settings.network_timeout));
+        let stream = connection.start_replication(&wanted.slot, from.end, &options, pulse).await.map_err(wrong)?;
         let (send, pieces) = mpsc::channel(PIECES_AHEAD);
         let (confirm, to_confirm) = watch::channel(Lsn(0));
         let (said, confirmed) = watch::channel(Lsn(0));
@@ -325,7 +324,9 @@ impl Gathering {
     fn relation(&mut self, relation: &Relation<'_>, full: &mut Vec<Piece>) {
         let name = crate::sql::shown(relation.schema, relation.name);
         let found = self.mappings.iter().position(|mapping| mapping.source.table == name);
-        let found = found.and_then(|at| Some((at, self.mappings.get(at)?, self.tables.get(&name)?)));
+        // What the log still holds of a table that was dropped is nothing to the one that has its name now.
+        let details = self.tables.get(&name).filter(|details| details.oid == relation.id);
+        let found = found.and_then(|at| Some((at, self.mappings.get(at)?, details?)));
         let Some((at, mapping, details)) = found else {
             self.shapes.insert(relation.id, None);
             return;

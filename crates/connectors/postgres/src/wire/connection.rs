@@ -11,6 +11,8 @@ use crate::settings::Settings;
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tidewater_core::env::Env;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -28,7 +30,22 @@ pub struct Connection {
     parameters: BTreeMap<String, String>,
     /// A statement was sent, and the server has not said yet that it is ready for the next.
     is_busy: bool,
+    moved: Moved,
     env: Env,
+}
+
+/// How many bytes went over a connection, both ways. Others may look while a call waits.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Moved(Arc<AtomicU64>);
+
+impl Moved {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 /// What a statement answered: its last set of rows, as text.
@@ -57,7 +74,8 @@ impl Connection {
             let stream = Stream::open(settings).await?;
             let (read, written) = (BytesMut::new(), BytesMut::new());
             let (parameters, is_busy) = (BTreeMap::new(), false);
-            let mut connection = Self { stream, read, written, parameters, is_busy, env: env.clone() };
+            let (moved, env) = (Moved::default(), env.clone());
+            let mut connection = Self { stream, read, written, parameters, is_busy, moved, env };
             sign_in(&mut connection, settings, purpose).await?;
             Ok(connection)
         };
@@ -134,6 +152,11 @@ impl Connection {
         self.flush().await
     }
 
+    /// What went over this connection so far.
+    pub(crate) fn moved(&self) -> Moved {
+        self.moved.clone()
+    }
+
     /// The server is ready for the next statement, or not.
     pub(super) fn set_busy(&mut self, is_busy: bool) {
         self.is_busy = is_busy;
@@ -155,6 +178,7 @@ impl Connection {
             if sent == 0 {
                 return Err(WireError::Closed);
             }
+            self.moved.add(sent);
         }
         self.stream.flush().await.map_err(WireError::io("sending"))
     }
@@ -200,9 +224,11 @@ impl Connection {
                 return Ok(message);
             }
             self.read.reserve(READ_BYTES);
-            if self.stream.read_buf(&mut self.read).await.map_err(WireError::io("receiving"))? == 0 {
+            let received = self.stream.read_buf(&mut self.read).await.map_err(WireError::io("receiving"))?;
+            if received == 0 {
                 return Err(WireError::Closed);
             }
+            self.moved.add(received);
         }
     }
 }

@@ -106,7 +106,7 @@ impl ServerError {
         let state = self.sqlstate.as_str();
         // Connection trouble, transactions to be repeated, no more resources of a kind that comes back.
         let by_class = ["08", "40", "53"].iter().any(|class| state.starts_with(class));
-        let single = [Self::SLOT_ACTIVE, "57P01", "57P02", "57P03", "57P05", "55P03"];
+        let single = [Self::SLOT_ACTIVE, "57P01", "57P02", "57P03", "57P05", "55P03", "25P03", "25P04"];
         (by_class && state != "53100") || single.contains(&state)
     }
 
@@ -168,6 +168,7 @@ mod tests {
             ("57P03", true),
             ("57P01", true),
             ("53300", true),
+            ("25P03", true),
             ("08006", true),
             ("40001", true),
             ("53100", false),

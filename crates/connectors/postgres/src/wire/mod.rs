@@ -17,6 +17,7 @@ mod slot;
 mod stream;
 mod tls;
 
+pub(crate) use connection::Moved;
 pub use connection::{Connection, Rows};
 pub use error::{ServerError, WireError};
 pub use replication::{Frame, Pulse, ReplicationStream, StreamOptions, Streaming};

@@ -97,6 +97,14 @@ pub struct Pulse {
     pub silence_max: Duration,
 }
 
+impl Pulse {
+    /// So that a dead network is noticed within `limit`.
+    pub fn within(limit: Duration) -> Self {
+        let report_every = (limit / 3).min(Self::default().report_every);
+        Self { report_every, silence_max: limit - report_every }
+    }
+}
+
 impl Default for Pulse {
     fn default() -> Self {
         Self { report_every: Duration::from_secs(10), silence_max: Duration::from_secs(60) }
@@ -159,14 +167,11 @@ impl Connection {
         options: &StreamOptions,
         pulse: Pulse,
     ) -> Result<ReplicationStream, WireError> {
-        self.send_query(&options.command(slot, start)).await?;
-        loop {
-            let message = self.message().await?;
-            match message.tag {
-                tag::COPY_BOTH => break,
-                tag::NOTICE => {}
-                other => return Err(unexpected(other, "the start of a stream")),
-            }
+        let clock = self.env().clock.clone();
+        let command = options.command(slot, start);
+        tokio::select! {
+            begun = self.begin(&command) => begun?,
+            () = clock.sleep(pulse.silence_max) => return Err(WireError::Silent(pulse.silence_max)),
         }
         let now = self.env().clock.monotonic();
         let (written, flushed, applied) = (Lsn(0), Lsn(0), Lsn(0));
@@ -181,6 +186,17 @@ impl Connection {
             heard: now,
             asked: None,
         })
+    }
+
+    async fn begin(&mut self, command: &str) -> Result<(), WireError> {
+        self.send_query(command).await?;
+        loop {
+            match self.message().await?.tag {
+                tag::COPY_BOTH => return Ok(()),
+                tag::NOTICE => {}
+                other => return Err(unexpected(other, "the start of a stream")),
+            }
+        }
     }
 }
 
@@ -222,7 +238,7 @@ impl ReplicationStream {
         self.flushed = self.flushed.max(flushed);
         self.applied = self.applied.max(applied);
         self.report(false)?;
-        self.connection.flush().await
+        self.send().await
     }
 
     /// Tells the server that we are there, where it is time. For callers that do not wait for changes just now.
@@ -235,13 +251,26 @@ impl ReplicationStream {
             }
             self.report(is_silent)?;
         }
-        self.connection.flush().await
+        self.send().await
     }
 
-    /// Asks the server how far it has read its log; it answers with [`Frame::Alive`].
+    /// Asks the server how far it has read its log; it answers with [`Frame::Alive`]. For callers that wait for it: one
+    /// that never answers is taken for dead here, too, however often it is asked.
     pub async fn ask(&mut self) -> Result<(), WireError> {
+        self.asked = self.asked.or(Some(self.now()));
+        self.check_silence()?;
         self.report(true)?;
-        self.connection.flush().await
+        self.send().await
+    }
+
+    /// Sends what is to be sent. A peer that takes nothing for long is taken for dead.
+    async fn send(&mut self) -> Result<(), WireError> {
+        let clock = self.connection.env().clock.clone();
+        tokio::select! {
+            biased;
+            sent = self.connection.flush() => sent,
+            () = clock.sleep(self.pulse.silence_max) => Err(WireError::Silent(self.pulse.silence_max)),
+        }
     }
 
     /// Ends the stream in order. The connection can be used for statements again.

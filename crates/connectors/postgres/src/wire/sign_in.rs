@@ -43,8 +43,10 @@ pub(super) async fn sign_in(
         ("application_name", &settings.application_name),
     ];
     parameters.extend(SESSION);
+    // As long as the server does not miss us, nobody else can read the slot, nor can we over another connection.
+    let missed_after = settings.network_timeout.as_millis().to_string();
     if purpose == Purpose::Replication {
-        parameters.push(("replication", "database"));
+        parameters.extend([("replication", "database"), ("wal_sender_timeout", missed_after.as_str())]);
     }
     frontend::startup_message(parameters, connection.outgoing()).map_err(WireError::io("signing in"))?;
     connection.flush().await?;

@@ -5,10 +5,12 @@ use super::tls;
 use crate::settings::{Host, Settings, TlsMode};
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
+use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
@@ -33,6 +35,7 @@ impl Stream {
         };
         let tcp = TcpStream::connect((host, settings.port)).await.map_err(WireError::io("connecting"))?;
         tcp.set_nodelay(true).map_err(WireError::io("connecting"))?;
+        notice_dead_network(&tcp, settings.network_timeout).map_err(WireError::io("connecting"))?;
         let is_here = tcp.peer_addr().is_ok_and(|address| address.ip().is_loopback());
         let mode = settings.tls.unwrap_or(if is_here { TlsMode::Prefer } else { TlsMode::VerifyFull });
         if mode == TlsMode::Disable {
@@ -63,6 +66,17 @@ impl Stream {
 fn no_tls(settings: &Settings, mode: TlsMode) -> String {
     let why = if settings.tls.is_none() { "what leaves this machine is encrypted" } else { "sslmode asks for it" };
     format!("the server offers none, and {why} ({mode}); sslmode=disable would do without")
+}
+
+/// The system itself asks a peer that is silent, and gives up on one that acknowledges nothing.
+fn notice_dead_network(tcp: &TcpStream, within: Duration) -> io::Result<()> {
+    let socket = SockRef::from(tcp);
+    // The system counts in whole seconds.
+    let interval = (within / 6).max(Duration::from_secs(1));
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(within / 3).with_interval(interval))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(within))?;
+    Ok(())
 }
 
 async fn unix(folder: &Path, port: u16) -> Result<Stream, WireError> {

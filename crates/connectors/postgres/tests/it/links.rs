@@ -1,7 +1,12 @@
 //! Links with PostgreSQL at one end or both: the first copy, changes that follow, comparisons, tables that are emptied.
 
 mod bulk;
+mod cuts;
+mod drift;
+mod failover;
 mod given;
 mod kills;
+mod source_troubles;
 mod stories;
 mod traps;
+mod workload;

@@ -115,6 +115,21 @@ impl Pair {
         let _report = link.run().await;
     }
 
+    /// The same beside the test, until what comes back is called.
+    pub(super) fn watching(&self) -> impl FnOnce() + use<> {
+        let (stop, pair) = (Arc::new(tokio::sync::Notify::new()), self.clone());
+        let stopped = stop.clone();
+        let watching = std::thread::spawn(move || {
+            block_on(async {
+                tokio::select! { () = pair.watch() => {}, () = stopped.notified() => {} }
+            });
+        });
+        move || {
+            stop.notify_one();
+            watching.join().unwrap();
+        }
+    }
+
     /// `tidewater teardown SOURCE TARGET`.
     pub(super) async fn leave(&self, link: &str) {
         self.source().await.unwrap().leave(link).await.unwrap();
