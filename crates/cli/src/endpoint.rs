@@ -11,8 +11,9 @@ mod url;
 pub(crate) use ends::Pair;
 pub(crate) use member::SqliteMember;
 
-use tidewater_core::apply::Target;
+use tidewater_core::apply::{Quarantined, Target, Which};
 use tidewater_core::capture::Source;
+use tidewater_core::change::Key;
 use tidewater_core::env::Env;
 use tidewater_core::link::Status;
 use tidewater_core::{Error, Kind, Result, code};
@@ -143,6 +144,22 @@ impl Endpoint {
             Endpoint::Postgres(settings) => {
                 PostgresTarget::open(settings, Access::Write.into(), env).await?.forget(days).await
             }
+        }
+    }
+
+    /// A page of its quarantine.
+    pub(crate) async fn quarantine(&self, which: &Which, env: &Env) -> Result<Vec<Quarantined>> {
+        match self {
+            Endpoint::Sqlite(database) => tidewater_sqlite::quarantine(database, which, env),
+            Endpoint::Postgres(settings) => tidewater_postgres::quarantine(settings, which, env).await,
+        }
+    }
+
+    /// Discards rows in quarantine, these or all; how many.
+    pub(crate) async fn discard(&self, which: &Which, keys: &[Key], env: &Env) -> Result<u64> {
+        match self {
+            Endpoint::Sqlite(database) => tidewater_sqlite::discard(database, which, keys, env),
+            Endpoint::Postgres(settings) => tidewater_postgres::discard(settings, which, keys, env).await,
         }
     }
 

@@ -8,6 +8,7 @@ mod first_contact;
 mod given;
 mod kill;
 mod postgres;
+mod quarantine;
 mod schema;
 mod sync;
 mod teardown;

@@ -1,7 +1,7 @@
 //! PostgreSQL as a source and as a target of Tidewater.
 //!
 //! Who has read one connector finds the way in all: `scan` reads by key, `apply` writes by the statements of `writer`,
-//! `schema` looks, `create` and `ddl` make tables, `ledger` and `undo` keep what `meta` describes, `text` turns values
+//! `schema` looks, `create` and `ddl` make tables, `ledger`, `held` and `undo` keep what `meta` describes, `text` turns values
 //! over. `capture` installs what the log needs, `stream` reads it ahead, `shape` and `pgoutput` take it apart, `point` is a
 //! position in it. `settings` says how a server is reached, `wire` reaches it and streams its changes, `session` is a connection
 //! for statements, `lsn` names places in the server's log.
@@ -12,6 +12,7 @@ mod capture;
 mod create;
 mod ddl;
 mod error;
+mod held;
 mod ledger;
 mod lsn;
 mod meta;
@@ -32,6 +33,7 @@ mod undo;
 pub mod wire;
 mod writer;
 
+pub use held::{discard, quarantine};
 pub use lsn::{Lsn, LsnError};
 pub use settings::{Host, Roots, Settings, SettingsError, TlsMode};
 pub use source::PostgresSource;

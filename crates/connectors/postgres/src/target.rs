@@ -6,11 +6,11 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::wire::quoted_text;
 use crate::writer::TableWriter;
-use crate::{create, ledger, undo};
+use crate::{create, held, ledger, undo};
 use async_trait::async_trait;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidewater_core::apply::{Ledger, Prepared, TableLedger, Target, Writer, Written};
+use tidewater_core::apply::{Ledger, Prepared, Quarantined, TableLedger, Target, Which, Writer, Written};
 use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
 use tidewater_core::env::Env;
 use tidewater_core::transport::{Batch, Budget};
@@ -33,8 +33,8 @@ pub struct PostgresTarget {
     pub(crate) mappings: Arc<[Mapping]>,
     /// By mapping: what writing its table needs to know; `None` where the table does not fit.
     pub(crate) tables: Vec<Option<TableWriter>>,
-    /// Rows held, as the database has them.
-    pub(crate) held: HashSet<(String, Key)>,
+    /// Whether there may be entries of the link in the quarantine. Only its own batches make any.
+    pub(crate) has_held: bool,
     /// Whether the user's triggers and foreign-key actions can be kept from running for our writes.
     pub(crate) without_triggers: bool,
     /// Whether the link is recorded here.
@@ -56,7 +56,7 @@ impl PostgresTarget {
             writer: None,
             mappings: Arc::new([]),
             tables: vec![],
-            held: HashSet::new(),
+            has_held: false,
             without_triggers,
             has_ledger: false,
             followed: BTreeMap::new(),
@@ -99,8 +99,8 @@ scan_by_reader!(PostgresTarget);
 impl Target for PostgresTarget {
     async fn ledger(&mut self, writer: &Writer) -> Result<Ledger> {
         let ledger = ledger::read(&mut self.reader.session, writer).await?;
-        self.held = ledger.held.iter().map(|held| (held.table.clone(), held.key.clone())).collect();
         self.has_ledger = ledger.position.is_some();
+        self.has_held = self.has_ledger && held::has_any(&mut self.reader.session, &writer.link).await?;
         self.followed = ledger::columns(&mut self.reader.session, &writer.link).await?;
         self.writer = Some(writer.clone());
         Ok(ledger)
@@ -133,6 +133,10 @@ impl Target for PostgresTarget {
         ledger::record(&mut self.reader.session, writer, &self.mappings, position, tables).await?;
         self.has_ledger = true;
         Ok(())
+    }
+
+    async fn held(&mut self, which: &Which) -> Result<Vec<Quarantined>> {
+        held::page(&mut self.reader.session, which).await
     }
 
     async fn write(&mut self, batch: Batch) -> Result<Written> {

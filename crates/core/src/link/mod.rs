@@ -10,6 +10,7 @@ mod exchange;
 mod first_contact;
 mod follow;
 mod plan;
+mod quarantine;
 mod report;
 mod retry;
 mod session;
@@ -24,8 +25,10 @@ pub use exchange::{
 };
 pub use first_contact::Counts;
 pub use plan::{Plan, PlannedTable, no_key_note};
+pub use quarantine::Retried;
 pub use report::Report;
 pub use retry::Backoff;
+pub use session::link_id;
 pub use state::{Event, Observer, State, Unwatched};
 pub use status::{Behind, FollowerStatus, LinkStatus, PeerStatus, ReplicaStatus, Status, TableStatus};
 

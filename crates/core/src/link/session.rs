@@ -5,7 +5,7 @@ use super::throttle::Throttle;
 use super::{Link, Report, Run, Settings};
 use crate::apply::{Existing, Ledger, Phase, TableLedger, Target, Writer};
 use crate::capture::{Reader, Resumed, Source, Survey};
-use crate::change::{Mapping, Position, Scope, Table};
+use crate::change::{Key, Mapping, Position, Scope, Table};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
 use crate::transport::{Budget, Pace};
@@ -42,6 +42,8 @@ pub(super) struct Session<'a> {
     pub(super) mappings: Arc<[Mapping]>,
     pub(super) tables: Vec<Table>,
     pub(super) ledger: Ledger,
+    /// By mapping, where a round of trying rows of the quarantine again goes on.
+    pub(super) tried: BTreeMap<usize, Key>,
     /// By mapping; the truth is the target's ledger, this is its copy.
     pub(super) phases: Vec<Phase>,
     pub(super) position: Position,
@@ -79,8 +81,7 @@ impl<'a> Session<'a> {
         if source_survey.dialect != target_survey.dialect {
             tables = tables.into_iter().map(Table::in_other_words).collect();
         }
-        let identity = format!("{}|{}|{}", link.settings.sync, source_survey.identity, target_survey.identity);
-        let id = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
+        let id = link_id(&link.settings.sync, &source_survey.identity, &target_survey.identity);
         let writer = Writer {
             link: id.clone(),
             source: names.source_name.clone(),
@@ -120,6 +121,7 @@ impl<'a> Session<'a> {
             position: ledger.position.clone().unwrap_or_default(),
             durable: None,
             ledger,
+            tried: BTreeMap::new(),
             throttle: Throttle::new(link.settings.rows_per_second_max),
             pace: Pace::default(),
             observer: &*link.observer,
@@ -316,6 +318,12 @@ impl<'a> Session<'a> {
         self.event(Event::Notice(&text));
         self.report.notices.push(text);
     }
+}
+
+/// The name under which both ends know a link: made of its sync's name and of their identities.
+pub fn link_id(sync: &str, source_identity: &str, target_identity: &str) -> String {
+    let identity = format!("{sync}|{source_identity}|{target_identity}");
+    blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned()
 }
 
 /// `sync B A` over an established A→B would send old rows back over newer ones.
