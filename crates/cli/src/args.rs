@@ -7,7 +7,9 @@ mod quarantine;
 
 pub(crate) use both_ways::{BothWaysArgs, PreferArg, RuleArg, SideArg};
 pub(crate) use conflicts::{ConflictsArgs, ConflictsCommand, JournalArgs, ListArgs, ResolveArgs, RestoreArgs};
-pub(crate) use quarantine::{DiscardArgs, ListHeldArgs, QuarantineArgs, QuarantineCommand, RetryArgs, WhoseArgs};
+pub(crate) use quarantine::{
+    DiscardArgs, ListHeldArgs, QuarantineArgs, QuarantineCommand, ResyncArgs, RetryArgs, WhoseArgs,
+};
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -76,6 +78,8 @@ Both ways, rows that both sides changed are settled by the rule and kept: see `t
     Verify(VerifyArgs),
     /// List, show, settle and undo conflicts, and what a first contact replaced
     Conflicts(ConflictsArgs),
+    /// Read all of some tables again and send what differs
+    Resync(ResyncArgs),
     /// List, try again and give up rows that a target could not write
     Quarantine(QuarantineArgs),
     /// Take out everything that Tidewater installed; the rows stay
@@ -241,6 +245,7 @@ impl Args {
             Command::Status(args) => args.json,
             Command::Verify(args) => args.pair.json,
             Command::Conflicts(args) => args.command.json(),
+            Command::Resync(args) => args.json,
             Command::Quarantine(args) => args.command.json(),
             Command::Teardown(args) => args.json,
         }

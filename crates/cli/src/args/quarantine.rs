@@ -87,6 +87,43 @@ pub(crate) struct DiscardArgs {
     pub(crate) all: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidewater resync sqlite:shop.db sqlite:till.db products orders
+  tidewater resync catalog products                    the sync catalog of tidewater.toml
+  tidewater resync sqlite:shop.db sqlite:till.db --all
+
+All rows of these tables are compared, what differs is sent, and the command ends when the target is in step. What is
+replaced or deleted at the target is kept in the journal. A run that is stopped on the way goes on with the next run.
+No engine may run on the sync meanwhile: stop it first. Unlike `verify --repair` it counts as a run of the sync.")]
+pub(crate) struct ResyncArgs {
+    /// The source's and the target's URL, or the name of a sync; then the tables, by their names at the source
+    #[arg(value_name = "URL URL|SYNC", required = true)]
+    pub(crate) whose: Vec<String>,
+    /// All tables of the sync
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The configuration file; several are laid over each other [default: tidewater.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Vec<PathBuf>,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl ResyncArgs {
+    /// Whose tables, and which; none are all. `None` where the one or the other was not said.
+    pub(crate) fn divided(self) -> Option<(WhoseArgs, Vec<String>)> {
+        let is_url = |at: usize| self.whose.get(at).is_some_and(|word: &String| word.contains(':'));
+        let mut whose = self.whose.clone();
+        let tables = whose.split_off(if is_url(0) && is_url(1) { 2 } else { 1 });
+        if is_url(0) != is_url(1) && is_url(0) || self.all != tables.is_empty() {
+            return None;
+        }
+        Some((WhoseArgs { whose, config: self.config, table: None, json: self.json }, tables))
+    }
+}
+
 impl QuarantineCommand {
     pub(super) fn json(&self) -> bool {
         match self {

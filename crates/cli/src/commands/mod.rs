@@ -6,6 +6,7 @@ mod demo;
 mod direction;
 mod plan;
 mod quarantine;
+mod resync;
 mod run;
 mod status;
 mod sync;
@@ -36,6 +37,7 @@ pub(crate) async fn carry_out(args: Args) -> Result<u8> {
         Command::Status(args) => status::status(&args).await,
         Command::Verify(args) => verify::verify(args).await,
         Command::Conflicts(args) => conflicts::conflicts(args).await,
+        Command::Resync(args) => resync::resync(args).await,
         Command::Quarantine(args) => quarantine::quarantine(args).await,
         Command::Teardown(args) => teardown::teardown(args).await,
     }

@@ -11,7 +11,7 @@ mod retry;
 use super::wanted::{Wanted, WantedLink, ad_hoc_scope, configuration, from_configuration};
 use super::{DONE, Worst};
 use crate::args::{QuarantineArgs, QuarantineCommand, WhoseArgs};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, quoted};
 use tidewater_core::apply::Which;
 use tidewater_core::env::Env;
 use tidewater_core::link::{LinkStatus, Run, Settings, link_id};
@@ -31,14 +31,18 @@ struct Asked {
     target: Endpoint,
     /// The sync's name and source; `None` is all syncs of the target.
     of: Option<(String, Endpoint)>,
+    /// Whom this is about, as a shell takes it.
+    typed: String,
 }
 
 /// The links of a target that were asked about, with what it knows of them.
 struct Found {
     target: Endpoint,
     links: Vec<LinkStatus>,
-    /// Its source, where it is known.
-    source: Option<Endpoint>,
+    /// Whether it is said where rows come from.
+    has_source: bool,
+    /// Whom this is about, as a shell takes it.
+    typed: String,
 }
 
 impl WhoseArgs {
@@ -47,9 +51,17 @@ impl WhoseArgs {
         if let [url] = &self.whose[..]
             && is_url(url)
         {
-            return Ok(vec![Asked { target: Endpoint::parse(url)?, of: None }]);
+            let target = Endpoint::parse(url)?;
+            return Ok(vec![Asked { typed: target.typed(), target, of: None }]);
         }
-        let asked = |link: WantedLink| Asked { target: link.target, of: Some((link.settings.sync, link.source)) };
+        let files: String = self.config.iter().map(|file| format!(" -c {}", quoted(&file.to_string_lossy()))).collect();
+        let asked = |link: WantedLink| {
+            let typed = match self.whose.len() {
+                2 => format!("{} {}", link.source.typed(), link.target.typed()),
+                _ => quoted(&link.settings.sync) + &files,
+            };
+            Asked { target: link.target, of: Some((link.settings.sync, link.source)), typed }
+        };
         Ok(self.links()?.into_iter().map(asked).collect())
     }
 
@@ -93,7 +105,8 @@ impl Asked {
     async fn find(self, env: &Env) -> Result<Found> {
         let status = self.target.status(env).await?;
         let mut links = status.links;
-        let Some((sync, source)) = self.of else { return Ok(Found { target: self.target, links, source: None }) };
+        let (target, typed) = (self.target, self.typed);
+        let Some((sync, source)) = self.of else { return Ok(Found { target, links, has_source: false, typed }) };
         // A source that is away is known by its name.
         match source.status(env).await.ok().and_then(|status| status.identity) {
             Some(identity) => {
@@ -103,12 +116,12 @@ impl Asked {
             None => links.retain(|link| link.source == source.shown()),
         }
         if links.is_empty() {
-            let what = format!("{} has no sync from {}", self.target.shown(), source.shown());
+            let what = format!("{} has no sync from {}", target.shown(), source.shown());
             return Err(Error::new(Kind::Invalid, code::USAGE, what)
                 .meaning("Nothing was changed.")
-                .remedy(format!("`tidewater status {}` lists its syncs.", self.target.typed())));
+                .remedy(format!("`tidewater status {}` lists its syncs.", target.typed())));
         }
-        Ok(Found { target: self.target, links, source: Some(source) })
+        Ok(Found { target, links, has_source: true, typed })
     }
 }
 
@@ -117,11 +130,5 @@ impl Found {
     fn which(&self, table: Option<&String>) -> Which {
         let links = self.links.iter().map(|link| link.link.clone()).collect();
         Which { links, table: table.cloned(), ..Which::default() }
-    }
-
-    /// The commands to go on with: whom they are about, as a shell takes it.
-    fn typed(&self) -> String {
-        let target = self.target.typed();
-        self.source.as_ref().map_or(target.clone(), |source| format!("{} {target}", source.typed()))
     }
 }

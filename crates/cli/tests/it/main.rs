@@ -9,6 +9,7 @@ mod given;
 mod kill;
 mod postgres;
 mod quarantine;
+mod resync;
 mod schema;
 mod sync;
 mod teardown;

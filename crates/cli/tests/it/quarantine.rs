@@ -120,7 +120,12 @@ fn a_sync_of_the_configuration_file_is_named() {
     );
     place.tidewater("run --until-in-step").exits(1);
 
-    place.tidewater("quarantine list goods").exits(0).says("UNIQUE").says("retry sqlite:shop.db sqlite:till.db");
+    place
+        .tidewater("quarantine list goods")
+        .exits(0)
+        .says("UNIQUE")
+        .says("quarantine retry goods\n")
+        .says("discard goods --table t --key 1");
 
     place.tidewater("quarantine list").exits(0).says("UNIQUE");
     place.tidewater("quarantine list other").exits(2).says("no sync is called other");

@@ -126,6 +126,9 @@ pub struct Settings {
     pub keeps_log: bool,
     /// Whether a watching link waits for an end that was not there when it began.
     pub patient: bool,
+    /// Tables, by their names at the source, that are compared anew whatever is known of them; none are all that the link
+    /// carries. Such a run begins no table, and leaves `protect` as it is.
+    pub resync: Option<Vec<String>>,
     /// How long it runs.
     pub run: Run,
 }
@@ -144,6 +147,7 @@ impl Default for Settings {
             every: Duration::ZERO,
             keeps_log: true,
             patient: false,
+            resync: None,
             run: Run::UntilInStep,
         }
     }

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::{Link, Report};
 use crate::apply::{Held, Quarantined, Which};
 use crate::change::Key;
-use crate::error::{Error, Kind, Result, code};
+use crate::error::Result;
 use crate::transport::{Batch, Mode, Progress};
 
 /// So many rows in quarantine are named by a report.
@@ -41,7 +41,7 @@ impl Link {
         let mut report = Report::default();
         let mut session = Session::open(self, &mut report).await?;
         if session.ledger.position.is_none() {
-            return Err(session.not_begun());
+            return Err(session.names.not_begun());
         }
         let mut retried = session.retry_chosen(table, keys).await?;
         (retried.run, retried.journaled) = (report.run.clone(), report.journaled);
@@ -135,14 +135,6 @@ impl Session<'_> {
         for held in held {
             *self.ledger.held.entry(held.table.clone()).or_default() += 1;
         }
-    }
-
-    /// The refusal to work on a link that was never begun.
-    pub(super) fn not_begun(&self) -> Error {
-        let (source, target) = (&self.names.source_name, &self.names.target_name);
-        Error::new(Kind::Invalid, code::USAGE, format!("{target} has no sync from {source}"))
-            .meaning("Nothing was changed.")
-            .remedy(format!("`tidewater status` lists the syncs of {target}; `tidewater sync` begins one."))
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Report {
     pub notices: Vec<String>,
     /// Whether the target reached what the source held at that moment.
     pub in_step: bool,
+    /// Whether the tables to be compared anew are recorded as such: then a further attempt goes on instead of beginning anew.
+    pub resynced: bool,
     /// How long it took.
     pub seconds: f64,
 }

@@ -64,6 +64,16 @@ pub(super) struct Names {
     reversal: String,
 }
 
+impl Names {
+    /// The refusal to work on a link that was never begun.
+    pub(super) fn not_begun(&self) -> Error {
+        let (source, target) = (&self.source_name, &self.target_name);
+        Error::new(Kind::Invalid, code::USAGE, format!("{target} has no sync from {source}"))
+            .meaning("Nothing was read or written.")
+            .remedy(format!("`tidewater status` lists the syncs of {target}; `tidewater sync` begins one."))
+    }
+}
+
 impl<'a> Session<'a> {
     /// Opens both ends and resolves the scope. Writes nothing.
     pub(super) async fn open(link: &'a mut Link, report: &'a mut Report) -> Result<Session<'a>> {
@@ -77,17 +87,14 @@ impl<'a> Session<'a> {
         let mut target = link.ends.target().await?;
         let target_survey = target.survey().await?;
         refuse_reversal(&source_survey, &target_survey, &names)?;
-        let (mut tables, mappings) = resolve(&link.settings, &source_survey, &names)?;
-        if source_survey.dialect != target_survey.dialect {
-            tables = tables.into_iter().map(Table::in_other_words).collect();
-        }
         let id = link_id(&link.settings.sync, &source_survey.identity, &target_survey.identity);
         let writer = Writer {
             link: id.clone(),
             source: names.source_name.clone(),
             source_identity: source_survey.identity.clone(),
             existing: link.settings.existing,
-            protect: (link.settings.run != Run::Once).then_some(link.settings.protect),
+            protect: (link.settings.run != Run::Once && link.settings.resync.is_none())
+                .then_some(link.settings.protect),
             run_triggers: link.settings.run_triggers.clone(),
             journal_keep_days: link.settings.journal_keep_days,
         };
@@ -97,6 +104,10 @@ impl<'a> Session<'a> {
             target_identity: target_survey.identity.clone(),
         };
         let ledger = target.ledger(&writer).await?;
+        let (mut tables, mappings) = resolve(&link.settings, &source_survey, &ledger, &names)?;
+        if source_survey.dialect != target_survey.dialect {
+            tables = tables.into_iter().map(Table::in_other_words).collect();
+        }
         link.opened = true;
         report.link = id;
         report.tables = tables.iter().map(|t| t.name.clone()).collect();
@@ -138,6 +149,7 @@ impl<'a> Session<'a> {
             let created = fit.created.contains(&mapping.target.table);
             phases.push(self.phase_of(mapping, created, fit.unfit.get(&at)).await?);
         }
+        self.compare_anew(&mut phases)?;
         self.refuse_collisions(&phases).await?;
         let resume = self.ledger.position.clone();
         let start = self.source.begin(&self.reader, self.mappings.clone(), resume.as_ref()).await?;
@@ -162,11 +174,31 @@ impl<'a> Session<'a> {
         let tables = self.ledger_tables(|_| true);
         let anew = (start.resumed != Resumed::At).then_some(&start.position);
         self.target.record(anew, &tables).await?;
+        self.report.resynced = self.settings.resync.is_some();
         self.position = start.position;
         // The source may now forget which tables were void: the target's ledger has it.
         self.durable = Some(self.position.clone());
         self.confirm(true).await?;
         self.note_vanished();
+        Ok(())
+    }
+
+    /// Tables that somebody wants to be compared are, whatever is known of them.
+    fn compare_anew(&self, phases: &mut [Phase]) -> Result<()> {
+        let Some(wanted) = self.settings.resync.as_ref().filter(|_| !self.report.resynced) else { return Ok(()) };
+        let known: Vec<&str> = self.mappings.iter().map(|mapping| mapping.source.table.as_str()).collect();
+        if let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+            let what = format!("{} gets no table {unknown} from {}", self.names.target_name, self.names.source_name);
+            return Err(Error::new(Kind::Invalid, code::USAGE, what)
+                .meaning("Nothing was read or written.")
+                .remedy(format!("This sync carries: {}", known.join(", "))));
+        }
+        for (name, phase) in known.iter().zip(phases) {
+            let is_wanted = wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+            if is_wanted && !matches!(phase, Phase::Halted(_) | Phase::Meeting | Phase::Copying(None)) {
+                *phase = Phase::Comparing;
+            }
+        }
         Ok(())
     }
 
@@ -345,8 +377,20 @@ fn refuse_reversal(source: &Survey, target: &Survey, names: &Names) -> Result<()
 }
 
 /// The tables of the scope and their mappings, in an order in which parents come before their children.
-fn resolve(settings: &Settings, survey: &Survey, names: &Names) -> Result<(Vec<Table>, Arc<[Mapping]>)> {
-    let tables = select(&settings.scope, survey, &names.source_name)?;
+fn resolve(
+    settings: &Settings,
+    survey: &Survey,
+    ledger: &Ledger,
+    names: &Names,
+) -> Result<(Vec<Table>, Arc<[Mapping]>)> {
+    let mut known = survey.clone();
+    if settings.resync.is_some() {
+        if ledger.position.is_none() {
+            return Err(names.not_begun());
+        }
+        known.tables.retain(|table| ledger.tables.contains_key(&table.name));
+    }
+    let tables = select(&settings.scope, &known, &names.source_name)?;
     let mappings = tables.iter().map(|t| settings.scope.special(&t.name).resolve(t)).collect::<Result<Vec<_>>>()?;
     Ok((tables, mappings.into()))
 }

@@ -87,7 +87,7 @@ fn no_such_row(found: &Found, args: &DiscardArgs, key: &str) -> Error {
     let what = format!("{} has no row of {table} in quarantine with the key {key}", found.target.shown());
     Error::new(Kind::Invalid, code::USAGE, what)
         .meaning("Nothing was changed.")
-        .remedy(format!("List them with: tidewater quarantine list {}", found.typed()))
+        .remedy(format!("List them with: tidewater quarantine list {}", found.typed))
 }
 
 fn several_rows(args: &DiscardArgs, key: &str) -> Error {

@@ -97,9 +97,9 @@ fn lines(found: &Found, args: &ListHeldArgs, listed: &Listed) -> Vec<String> {
         );
         return lines;
     }
-    let whose = if found.source.is_some() { found.typed() } else { format!("SOURCE {}", found.target.typed()) };
+    let whose = if found.has_source { found.typed.clone() } else { format!("SOURCE {}", found.target.typed()) };
     lines.push(format!("Runs try them again by themselves. At once: tidewater quarantine retry {whose}"));
-    lines.push(format!("Give one up: tidewater quarantine discard {} --table {table} --key {key}", found.typed()));
+    lines.push(format!("Give one up: tidewater quarantine discard {} --table {table} --key {key}", found.typed));
     lines
 }
 
@@ -115,7 +115,7 @@ fn foot(found: &Found, args: &ListHeldArgs, listed: &Listed) -> Option<String> {
     if !listed.more {
         return Some(format!("{part}, the last page."));
     }
-    let mut next = format!("tidewater quarantine list {}", found.typed());
+    let mut next = format!("tidewater quarantine list {}", found.typed);
     next.extend(args.whose.table.as_ref().map(|table| format!(" --table {}", quoted(table))));
     if args.discarded {
         next.push_str(" --discarded");

@@ -2,5 +2,6 @@
 
 mod given;
 mod kills;
+mod quarantine;
 mod stories;
 mod traps;
