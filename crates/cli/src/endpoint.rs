@@ -171,11 +171,11 @@ impl Endpoint {
         }
     }
 
-    /// What lets a trigger of the user run for rows that arrive here, in words for people.
-    pub(crate) fn lets_run(&self, trigger: &str, table: &str) -> String {
+    /// By what means a trigger that is listed in `run_triggers` runs here, in words for people.
+    pub(crate) fn how_it_runs(&self) -> &'static str {
         match self {
-            Endpoint::Sqlite(_) => "List it in run_triggers".to_owned(),
-            Endpoint::Postgres(_) => format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};"),
+            Endpoint::Sqlite(_) => "",
+            Endpoint::Postgres(_) => " (ENABLE ALWAYS TRIGGER, put back by teardown)",
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod journal;
 mod quarantine;
+mod triggers;
 
 use crate::given::{Place, an_empty_place, until};
 use tidewater_testing::{Access, Postgres, Release, Setup};

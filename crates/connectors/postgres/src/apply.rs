@@ -157,7 +157,9 @@ impl PostgresTarget {
             ),
         };
         let role = if self.without_triggers { "SET LOCAL session_replication_role = replica; " } else { "" };
-        let rows = self.ask(&format!("BEGIN; {role}SET CONSTRAINTS ALL DEFERRED; {advance}")).await?;
+        // A trigger of the user's finds its tables where it does when others write.
+        let path = if writer.run_triggers.is_empty() { "" } else { "SET LOCAL search_path TO DEFAULT; " };
+        let rows = self.ask(&format!("BEGIN; {role}{path}SET CONSTRAINTS ALL DEFERRED; {advance}")).await?;
         if rows.rows.len() == 1 { Ok(()) } else { Err(elsewhere(&self.reader.session.shown).into()) }
     }
 

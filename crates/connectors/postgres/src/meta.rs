@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS tidewater.link_table(
 CREATE TABLE IF NOT EXISTS tidewater.held(
   link text NOT NULL, name text NOT NULL, key bytea NOT NULL, reason text NOT NULL, since timestamptz NOT NULL,
   tries bigint NOT NULL DEFAULT 1, discarded timestamptz, PRIMARY KEY (link, name, key));
+CREATE TABLE IF NOT EXISTS tidewater.run_trigger(
+  link text NOT NULL, target text NOT NULL, name text NOT NULL, was text NOT NULL, PRIMARY KEY (link, target, name));
 CREATE TABLE IF NOT EXISTS tidewater.journal(
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL, link text NOT NULL, target text NOT NULL,
   columns text[] NOT NULL, key_columns text[] NOT NULL, key bytea NOT NULL, kind text NOT NULL, row bytea NOT NULL,

@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::wire::quoted_text;
 use crate::writer::TableWriter;
-use crate::{create, held, ledger, undo};
+use crate::{create, held, ledger, triggers, undo};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,6 +117,11 @@ impl Target for PostgresTarget {
         if create {
             crate::meta::make(&mut self.reader.session).await?;
             self.reader.survey().await?;
+            if let Some(writer) = &self.writer {
+                let fits = mappings.iter().enumerate().filter(|(at, _)| !prepared.unfit.contains_key(at));
+                let tables: Vec<&str> = fits.map(|(_, mapping)| mapping.target.table.as_str()).collect();
+                triggers::prepare(&mut self.reader.session, writer, &tables, self.without_triggers).await?;
+            }
         }
         let writer = |(at, mapping): (usize, &Mapping)| {
             let details =
@@ -148,6 +153,10 @@ impl Target for PostgresTarget {
         if !has_table(session, "link").await? {
             return Ok(vec![]);
         }
+        let mut gone = Vec::new();
+        if !triggers::leave(session, link).await?.is_empty() {
+            gone.push("the protection against other writers".to_owned());
+        }
         let link = quoted_text(link);
         session
             .query(&format!(
@@ -159,9 +168,11 @@ impl Target for PostgresTarget {
         let left = session.query(left).await?;
         let row = left.rows.first().ok_or_else(|| Error::internal("count(*) without a row"))?;
         if cell(row, 0)? != "0" {
-            return Ok(vec!["the link's entries in the schema tidewater".to_owned()]);
+            gone.push("the link's entries in the schema tidewater".to_owned());
+            return Ok(gone);
         }
         session.query("DROP SCHEMA tidewater CASCADE").await?;
-        Ok(vec!["the schema tidewater".to_owned()])
+        gone.push("the schema tidewater".to_owned());
+        Ok(gone)
     }
 }

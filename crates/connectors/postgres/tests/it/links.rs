@@ -5,3 +5,4 @@ mod kills;
 mod quarantine;
 mod stories;
 mod traps;
+mod triggers;
