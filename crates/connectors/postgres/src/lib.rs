@@ -2,7 +2,7 @@
 //!
 //! Who has read one connector finds the way in all: `scan` reads by key, `apply` writes by the statements of `writer`,
 //! `schema` looks, `create` and `ddl` make tables, `ledger`, `held` and `undo` keep what `meta` describes, `text` turns values
-//! over. `triggers` sees to those of the target. `capture` installs what the log needs, `stream` reads it ahead, `shape` and `pgoutput` take it apart, `point` is a
+//! over. `triggers` sees to those of the target, `sequences` moves its sequences on. `capture` installs what the log needs, `stream` reads it ahead, `shape` and `pgoutput` take it apart, `point` is a
 //! position in it. `settings` says how a server is reached, `wire` reaches it and streams its changes, `session` is a connection
 //! for statements, `lsn` names places in the server's log.
 //! Tests: `tests/it/`, on private servers of the oldest and the newest release that are promised.
@@ -20,6 +20,7 @@ pub mod pgoutput;
 mod point;
 mod scan;
 mod schema;
+mod sequences;
 mod session;
 mod settings;
 mod shape;

@@ -6,11 +6,12 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::wire::quoted_text;
 use crate::writer::TableWriter;
-use crate::{create, held, ledger, triggers, undo};
+use crate::{create, held, ledger, sequences, triggers, undo};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidewater_core::apply::{Ledger, Prepared, Quarantined, TableLedger, Target, Which, Writer, Written};
+use tidewater_core::capture::Counter;
 use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
 use tidewater_core::env::Env;
 use tidewater_core::transport::{Batch, Budget};
@@ -146,6 +147,10 @@ impl Target for PostgresTarget {
 
     async fn write(&mut self, batch: Batch) -> Result<Written> {
         self.write_batch(&batch).await
+    }
+
+    async fn advance(&mut self, mappings: &[Mapping], counters: &[Counter]) -> Result<Vec<String>> {
+        sequences::advance(&mut self.reader.session, mappings, counters).await
     }
 
     async fn leave(&mut self, link: &str) -> Result<Vec<String>> {

@@ -13,6 +13,7 @@ mod quarantine;
 pub use memory::MemoryTarget;
 pub use quarantine::{Held, Quarantined, Which};
 
+use crate::capture::Counter;
 use crate::change::{Key, Mapping, Position, Table};
 use crate::error::Result;
 use crate::transport::Batch;
@@ -167,6 +168,12 @@ pub trait Target: Scan {
 
     /// Writes a batch and its progress in one transaction.
     async fn write(&mut self, batch: Batch) -> Result<Written>;
+
+    /// Moves the sequences that give columns of these mappings their values on, as far as rows and the source's own are;
+    /// never back. Says what could not be done, for people.
+    async fn advance(&mut self, _mappings: &[Mapping], _counters: &[Counter]) -> Result<Vec<String>> {
+        Ok(vec![])
+    }
 
     /// Takes out everything that the link put there but the rows; says what.
     async fn leave(&mut self, link: &str) -> Result<Vec<String>>;

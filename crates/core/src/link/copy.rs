@@ -72,6 +72,7 @@ impl Session<'_> {
                 self.copy(at, None, false).await?;
             }
         }
+        self.carry_counters().await?;
         self.report.in_step = true;
         Ok(Outcome::Done)
     }

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// is in step.
 pub(super) const RETRIED_MAX: u64 = 1_000;
 
+/// While a link watches, sequences are moved on when it is in step and something was written, and no more often.
+const COUNTERS: Duration = Duration::from_secs(60);
+
 impl Session<'_> {
     /// Follows the source until it is in step, or until stopped.
     pub(super) async fn follow(&mut self) -> Result<Outcome> {
@@ -24,6 +27,8 @@ impl Session<'_> {
         let mut ahead = None;
         let mut in_step = false;
         self.retry_held(false).await?;
+        self.carry_counters().await?;
+        let (mut carried, mut behind) = (self.env.clock.monotonic(), false);
         loop {
             if self.stopped() {
                 return self.finish(in_step).await;
@@ -43,9 +48,14 @@ impl Session<'_> {
                         self.tell(&State::InStep);
                         in_step = true;
                     }
+                    if behind && self.env.clock.monotonic() - carried >= COUNTERS {
+                        self.carry_counters().await?;
+                        (carried, behind) = (self.env.clock.monotonic(), false);
+                    }
                 }
                 Read::Changes(transaction) => {
                     let settled = transaction.settled;
+                    behind = true;
                     if in_step {
                         self.tell(&State::Following);
                         in_step = false;
@@ -135,10 +145,24 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Who goes over to the target is to be given no value that a row has already.
+    pub(super) async fn carry_counters(&mut self) -> Result<()> {
+        let counters = self.source.counters(&self.mappings).await?;
+        for said in self.target.advance(&self.mappings, &counters).await? {
+            if !self.report.notices.contains(&said) {
+                self.notice(said);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends cleanly: the position is confirmed, so that the source keeps no more than it must.
     async fn finish(&mut self, in_step: bool) -> Result<Outcome> {
         self.confirm(true).await?;
         self.report_held().await?;
+        if in_step {
+            self.carry_counters().await?;
+        }
         for (mapping, phase) in self.mappings.iter().zip(&self.phases) {
             if let Phase::Halted(why) = phase {
                 self.report.halted.insert(mapping.source.table.clone(), why.clone());

@@ -3,6 +3,7 @@
 mod given;
 mod kills;
 mod quarantine;
+mod sequences;
 mod stories;
 mod traps;
 mod triggers;
