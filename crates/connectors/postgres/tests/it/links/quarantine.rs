@@ -95,6 +95,9 @@ async fn ready(pair: &Pair) -> (Box<dyn Target>, Quarantined) {
     (target, entry)
 }
 
+/// Another program at a target.
+type Program<'a> = &'a dyn Fn(&str);
+
 #[test]
 fn a_row_that_was_read_before_its_entry_changed_is_not_written() {
     let server = server(Release::Newest);
@@ -111,7 +114,7 @@ fn a_row_that_was_read_before_its_entry_changed_is_not_written() {
         .unwrap()
         .execute_batch(&format!("{T}; INSERT INTO t VALUES (1, 'taken', '', 0)"))
         .unwrap();
-    let targets: [(End, &dyn Fn(&str)); 2] =
+    let targets: [(End, Program<'_>); 2] =
         [(End::Postgres(server.url("till")), &at_server), (End::Sqlite(path("till.db")), &file)];
     for (target, other) in targets {
         other(&format!("{T}; INSERT INTO t VALUES (999, 'taken', '', 0)"));
