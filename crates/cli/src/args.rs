@@ -1,11 +1,15 @@
 //! What can be typed. What is special both ways is in `args/both_ways.rs`, the journal's commands in
-//! `args/conflicts.rs`.
+//! `args/conflicts.rs`, those of the quarantine in `args/quarantine.rs`.
 
 mod both_ways;
 mod conflicts;
+mod quarantine;
 
 pub(crate) use both_ways::{BothWaysArgs, PreferArg, RuleArg, SideArg};
 pub(crate) use conflicts::{ConflictsArgs, ConflictsCommand, JournalArgs, ListArgs, ResolveArgs, RestoreArgs};
+pub(crate) use quarantine::{
+    DiscardArgs, ListHeldArgs, QuarantineArgs, QuarantineCommand, ResyncArgs, RetryArgs, WhoseArgs,
+};
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -74,6 +78,10 @@ Both ways, rows that both sides changed are settled by the rule and kept: see `t
     Verify(VerifyArgs),
     /// List, show, settle and undo conflicts, and what a first contact replaced
     Conflicts(ConflictsArgs),
+    /// Read all of some tables again and send what differs
+    Resync(ResyncArgs),
+    /// List, try again and give up rows that a target could not write
+    Quarantine(QuarantineArgs),
     /// Take out everything that Tidewater installed; the rows stay
     #[command(after_help = "Examples:
   tidewater teardown sqlite:shop.db sqlite:till.db    the sync between these two
@@ -237,6 +245,8 @@ impl Args {
             Command::Status(args) => args.json,
             Command::Verify(args) => args.pair.json,
             Command::Conflicts(args) => args.command.json(),
+            Command::Resync(args) => args.json,
+            Command::Quarantine(args) => args.command.json(),
             Command::Teardown(args) => args.json,
         }
     }

@@ -11,8 +11,9 @@ mod url;
 pub(crate) use ends::Pair;
 pub(crate) use member::SqliteMember;
 
-use tidewater_core::apply::Target;
+use tidewater_core::apply::{Quarantined, Target, Which};
 use tidewater_core::capture::Source;
+use tidewater_core::change::Key;
 use tidewater_core::env::Env;
 use tidewater_core::link::Status;
 use tidewater_core::{Error, Kind, Result, code};
@@ -146,6 +147,22 @@ impl Endpoint {
         }
     }
 
+    /// A page of its quarantine.
+    pub(crate) async fn quarantine(&self, which: &Which, env: &Env) -> Result<Vec<Quarantined>> {
+        match self {
+            Endpoint::Sqlite(database) => tidewater_sqlite::quarantine(database, which, env),
+            Endpoint::Postgres(settings) => tidewater_postgres::quarantine(settings, which, env).await,
+        }
+    }
+
+    /// Discards rows in quarantine, these or all; how many.
+    pub(crate) async fn discard(&self, which: &Which, keys: &[Key], env: &Env) -> Result<u64> {
+        match self {
+            Endpoint::Sqlite(database) => tidewater_sqlite::discard(database, which, keys, env),
+            Endpoint::Postgres(settings) => tidewater_postgres::discard(settings, which, keys, env).await,
+        }
+    }
+
     /// What a sync from here puts into it, in words for people.
     pub(crate) fn installs_as_source(&self) -> &'static str {
         match self {
@@ -154,11 +171,11 @@ impl Endpoint {
         }
     }
 
-    /// What lets a trigger of the user run for rows that arrive here, in words for people.
-    pub(crate) fn lets_run(&self, trigger: &str, table: &str) -> String {
+    /// By what means a trigger that is listed in `run_triggers` runs here, in words for people.
+    pub(crate) fn how_it_runs(&self) -> &'static str {
         match self {
-            Endpoint::Sqlite(_) => "List it in run_triggers".to_owned(),
-            Endpoint::Postgres(_) => format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};"),
+            Endpoint::Sqlite(_) => "",
+            Endpoint::Postgres(_) => " (ENABLE ALWAYS TRIGGER, put back by teardown)",
         }
     }
 

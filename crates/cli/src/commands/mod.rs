@@ -5,6 +5,8 @@ mod conflicts;
 mod demo;
 mod direction;
 mod plan;
+mod quarantine;
+mod resync;
 mod run;
 mod status;
 mod sync;
@@ -35,6 +37,8 @@ pub(crate) async fn carry_out(args: Args) -> Result<u8> {
         Command::Status(args) => status::status(&args).await,
         Command::Verify(args) => verify::verify(args).await,
         Command::Conflicts(args) => conflicts::conflicts(args).await,
+        Command::Resync(args) => resync::resync(args).await,
+        Command::Quarantine(args) => quarantine::quarantine(args).await,
         Command::Teardown(args) => teardown::teardown(args).await,
     }
 }

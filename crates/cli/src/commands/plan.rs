@@ -5,7 +5,7 @@ mod exchange;
 use super::wanted::{Wanted, WantedLink, wanted};
 use super::{ATTENTION, DONE, Worst, stop_signal};
 use crate::args::PlanArgs;
-use crate::endpoint::Pair;
+use crate::endpoint::{Endpoint, Pair};
 use crate::output::{self, FAINT, LOOK, Progress, STRONG, number, styled};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -78,11 +78,28 @@ fn lines(wanted: &WantedLink, plan: &Plan) -> Vec<String> {
     }
     lines.push(format!("Would install in {}: {}.", wanted.source.shown(), wanted.source.installs_as_source()));
     lines.push(format!("Would keep in {}: {}.", wanted.target.shown(), wanted.target.keeps_as_target()));
-    for (trigger, table) in &plan.target_triggers {
+    if let Endpoint::Postgres(_) = wanted.target {
+        lines.push(
+            "Sequences of these tables' columns there would be moved on as far as the rows and the source's own, never back."
+                .to_owned(),
+        );
+    }
+    let listed = |trigger: &str| wanted.settings.run_triggers.iter().any(|name| name.eq_ignore_ascii_case(trigger));
+    for (trigger, table) in plan.target_triggers.iter().filter(|(trigger, _)| listed(trigger)) {
+        let how = wanted.target.how_it_runs();
+        lines
+            .push(format!("Trigger {trigger} on {table} at the target would run for rows that Tidewater writes{how}."));
+    }
+    if wanted.settings.protect {
+        lines.push(format!(
+            "Would keep other programs from writing these tables in {}, by a trigger on each.",
+            wanted.target.shown()
+        ));
+    }
+    for (trigger, table) in plan.target_triggers.iter().filter(|(trigger, _)| !listed(trigger)) {
         lines.push(format!(
             "Trigger {trigger} on {table} at the target does not run for rows that Tidewater writes: its effects \
-             arrive from the source. {} to run it.",
-            wanted.target.lets_run(trigger, table)
+             arrive from the source. List it in run_triggers to run it."
         ));
     }
     lines.extend(plan.notes.iter().map(|note| styled(LOOK, note)));

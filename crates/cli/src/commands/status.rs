@@ -7,8 +7,12 @@ use crate::endpoint::Endpoint;
 use crate::output::{self, FAINT, GOOD, LOOK, STRONG, bytes, count, number, styled};
 use serde_json::{Value, json};
 use tidewater_core::Result;
+use tidewater_core::apply::Held;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Behind, FollowerStatus, LinkStatus, ReplicaStatus, Status};
+
+/// Rows in quarantine named one by one.
+const NAMED: usize = 10;
 
 /// Shows every database. One that cannot be asked keeps none of the others from being shown.
 pub(crate) async fn status(args: &StatusArgs) -> Result<u8> {
@@ -45,7 +49,7 @@ async fn show(endpoint: &Endpoint, json: bool) -> Result<u8> {
 }
 
 fn needs_attention(status: &Status) -> bool {
-    let troubled = |l: &LinkStatus| !l.held.is_empty() || l.tables.iter().any(|t| t.phase == "halted");
+    let troubled = |l: &LinkStatus| l.held_rows() > 0 || l.tables.iter().any(|t| t.phase == "halted");
     status.links.iter().any(troubled)
         || status.followers.iter().any(|f| f.behind == Behind::TooFar)
         || status.replica.as_ref().is_some_and(|replica| replica.conflicts_open + replica.parked > 0)
@@ -68,9 +72,12 @@ fn lines(endpoint: &Endpoint, status: &Status) -> Vec<String> {
         let position = link.position.as_deref().unwrap_or("not begun");
         lines.push(format!("  ← {}  at {position}  (last write {} UTC)", link.source, link.updated_at));
         let rows = link.tables.iter().map(|t| {
-            let held = link.held.iter().filter(|h| h.table == t.name).count() as u64;
             let phase = if t.phase == "following" { t.phase.clone() } else { styled(LOOK, &t.phase) };
-            vec![t.name.clone(), phase, if held > 0 { format!("{} held", number(held)) } else { String::new() }]
+            vec![
+                t.name.clone(),
+                phase,
+                if t.held > 0 { format!("{} in quarantine", number(t.held)) } else { String::new() },
+            ]
         });
         lines.push(output::table(&["  table", "phase", ""], rows.collect(), &[]));
         for table in &link.tables {
@@ -78,14 +85,29 @@ fn lines(endpoint: &Endpoint, status: &Status) -> Vec<String> {
                 lines.push(styled(LOOK, &format!("  E0040 {} is halted: {why}", table.name)));
             }
         }
-        for held in &link.held {
-            lines.push(styled(LOOK, &format!("  E0050 {} key {} is held: {}", held.table, held.key, held.reason)));
-        }
+        lines.extend(quarantine(endpoint, link));
     }
     lines.extend(status.replica.iter().flat_map(|replica| replica_lines(endpoint, replica)));
     for (run, rows) in &status.journal {
         let rows = count(*rows, "row", "rows");
         lines.push(format!("  journal: run {run} replaced or deleted {rows}; undo with `tidewater conflicts restore`"));
+    }
+    lines
+}
+
+/// Rows in quarantine: the first of them, and how to see the others.
+fn quarantine(endpoint: &Endpoint, link: &LinkStatus) -> Vec<String> {
+    let one = |held: &Held| {
+        styled(LOOK, &format!("  E0050 {} key {} is in quarantine: {}", held.table, held.key, held.reason))
+    };
+    let mut lines: Vec<String> = link.held.iter().take(NAMED).map(one).collect();
+    if link.held_rows() > 0 {
+        let rows = count(link.held_rows(), "row", "rows");
+        lines.push(format!("  {rows} in quarantine; see: tidewater quarantine list {}", endpoint.typed()));
+    }
+    if link.discarded > 0 {
+        let rows = count(link.discarded, "row was given up", "rows were given up");
+        lines.push(format!("  {rows}; see: tidewater quarantine list {} --discarded", endpoint.typed()));
     }
     lines
 }
@@ -168,8 +190,11 @@ fn facts(endpoint: &Endpoint, status: &Status) -> Value {
         .links
         .iter()
         .map(|l| {
-            let tables: Vec<Value> =
-                l.tables.iter().map(|t| json!({ "table": t.name, "phase": t.phase, "reason": t.reason })).collect();
+            let tables: Vec<Value> = l
+                .tables
+                .iter()
+                .map(|t| json!({ "table": t.name, "phase": t.phase, "reason": t.reason, "quarantined": t.held }))
+                .collect();
             let held: Vec<Value> = l
                 .held
                 .iter()
@@ -177,7 +202,7 @@ fn facts(endpoint: &Endpoint, status: &Status) -> Value {
                 .collect();
             json!({
                 "link": l.link, "source": l.source, "position": l.position, "updated_at": l.updated_at,
-                "tables": tables, "held": held,
+                "tables": tables, "quarantine": held, "quarantined": l.held_rows(), "discarded": l.discarded,
             })
         })
         .collect();

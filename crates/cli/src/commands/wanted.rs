@@ -36,32 +36,6 @@ pub(super) struct WantedExchange {
 }
 
 impl WantedLink {
-    /// Refuses what its target cannot do yet, so that nobody relies on it.
-    pub(super) fn checked(self) -> Result<Self> {
-        let Endpoint::Postgres(_) = &self.target else { return Ok(self) };
-        let shown = self.target.shown();
-        let refused = |what: &str, remedy: &str| {
-            Err(Error::new(
-                Kind::Invalid,
-                code::NOT_BUILT,
-                format!("{shown}: {what} at a PostgreSQL target is not built yet"),
-            )
-            .meaning("It is refused rather than ignored. Nothing was read or written.")
-            .remedy(remedy))
-        };
-        if self.settings.protect {
-            let remedy =
-                "Leave it out, and take the right to write from others: REVOKE INSERT, UPDATE, DELETE ON … FROM …;";
-            return refused("keeping other programs from writing (--protect, local_writes)", remedy);
-        }
-        if !self.settings.run_triggers.is_empty() {
-            let remedy =
-                "Leave it out. A trigger runs for rows that arrive after: ALTER TABLE … ENABLE ALWAYS TRIGGER …;";
-            return refused("run_triggers", remedy);
-        }
-        Ok(self)
-    }
-
     /// Between which.
     pub(super) fn shown(&self) -> String {
         format!("{} → {}", self.source.shown(), self.target.shown())
@@ -192,7 +166,7 @@ fn link(config: &Config, sync: &OneWay, to: &str, run: Run) -> Result<WantedLink
     };
     let name = if sync.to.len() > 1 { format!("{}/{to}", sync.name) } else { sync.name.clone() };
     let (source, target) = (endpoint(config, &sync.from)?, endpoint(config, to)?);
-    WantedLink { name, source, target, settings }.checked()
+    Ok(WantedLink { name, source, target, settings })
 }
 
 fn exchange(config: &Config, sync: &BothWays, run: Run) -> Result<WantedExchange> {

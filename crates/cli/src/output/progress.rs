@@ -132,7 +132,7 @@ impl Observer for Progress {
                 bars.changes += changes;
                 if self.json && self.watching {
                     let line = serde_json::json!({
-                        "sync": link, "changes_applied": changes, "held": written.held.len(), "lag_ms": lag_ms,
+                        "sync": link, "changes_applied": changes, "quarantined": written.held.len(), "lag_ms": lag_ms,
                     });
                     super::line(&line.to_string());
                 }

@@ -1,6 +1,6 @@
 //! The summary of a run, for people.
 
-use super::{FAINT, GOOD, LOOK, STRONG, count, styled};
+use super::{FAINT, GOOD, LOOK, STRONG, count, number, styled};
 use crate::endpoint::Endpoint;
 use tidewater_core::link::Report;
 
@@ -65,22 +65,29 @@ pub(crate) fn summary(source: &Endpoint, target: &Endpoint, report: &Report) -> 
         lines.push(format!("Installed in {source}: {}", report.installed.join(", ")));
         lines.push(format!("  take it out with: tidewater teardown {source_url} {target_url}"));
     }
-    lines.extend(attention(report));
+    lines.extend(attention(report, &target_url));
     lines
 }
 
 /// What a person should look at.
-fn attention(report: &Report) -> Vec<String> {
+fn attention(report: &Report, target: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for (table, why) in &report.halted {
         lines.push(styled(LOOK, &format!("E0040 {table} is halted, everything else goes on: {why}")));
     }
     for held in report.held.iter().take(NAMED) {
-        let what = format!("E0050 {} key {} could not be written and is held: {}", held.table, held.key, held.reason);
+        let what =
+            format!("E0050 {} key {} could not be written and is in quarantine: {}", held.table, held.key, held.reason);
         lines.push(styled(LOOK, &what));
     }
-    if report.held.len() > NAMED {
-        lines.push(format!("  and {} more; `tidewater status` lists them", report.held.len() - NAMED));
+    if report.held_rows > 0 {
+        let more = report.held_rows.saturating_sub(NAMED as u64);
+        let more = if more > 0 {
+            format!("and {} more", number(more))
+        } else {
+            "they are tried again by later runs".to_owned()
+        };
+        lines.push(format!("  {more}; see: tidewater quarantine list {target}"));
     }
     lines
 }

@@ -196,25 +196,6 @@ fn a_server_takes_no_part_in_what_goes_both_ways() {
 }
 
 #[test]
-fn what_a_server_cannot_do_as_a_target_is_refused_and_never_ignored() {
-    let shop = given(SHOP);
-    let server = "postgres://ana@127.0.0.1:1/shop";
-    let refused = shop.tidewater(&format!("sync sqlite:shop.db {server} --protect")).exits(2);
-    refused
-        .says("E0003 postgres://ana@127.0.0.1:1/shop: keeping other programs from writing (--protect")
-        .says("REVOKE");
-    for (line, said) in [("local_writes = \"refuse\"", "REVOKE"), ("run_triggers = [\"x\"]", "ENABLE ALWAYS TRIGGER")] {
-        let file = format!(
-            "[endpoint.a]\nurl = \"sqlite:shop.db\"\n[endpoint.p]\nurl = \"{server}\"\n\
-             [sync.s]\nfrom = \"a\"\nto = \"p\"\n{line}\n"
-        );
-        shop.file("tidewater.toml", &file);
-        shop.tidewater("run --until-in-step").exits(2).says("E0003").says(said);
-    }
-    assert_eq!(shop.installed("shop.db"), "");
-}
-
-#[test]
 fn a_database_of_a_server_is_not_synced_with_itself() {
     let place = an_empty_place();
     let pair = "postgres://ana@127.0.0.1:1/shop postgres://bo:hunter2@localhost:1/shop";

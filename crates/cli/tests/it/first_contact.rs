@@ -244,9 +244,14 @@ fn a_row_whose_unique_value_another_holds_is_held_and_sent_when_the_place_is_fre
 
     let held = place.tries_to_sync("--existing overwrite").exits(1);
 
-    held.says("shop.db → till.db  needs attention").says("E0050 products key 1 could not be written and is held");
+    held.says("shop.db → till.db  needs attention")
+        .says("E0050 products key 1 could not be written and is in quarantine");
     assert_eq!(products(&place), "2=b 7=own", "the other rows are there");
-    place.tidewater("status sqlite:till.db").exits(1).says("E0050 products key 1 is held").says("1 held");
+    place
+        .tidewater("status sqlite:till.db")
+        .exits(1)
+        .says("E0050 products key 1 is in quarantine")
+        .says("1 in quarantine");
     place.tries_to_sync("").exits(1);
     place.sql("till.db", "DELETE FROM products WHERE id = 7;");
     place.syncs();

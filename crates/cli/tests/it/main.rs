@@ -8,6 +8,8 @@ mod first_contact;
 mod given;
 mod kill;
 mod postgres;
+mod quarantine;
+mod resync;
 mod schema;
 mod sync;
 mod teardown;

@@ -1,7 +1,10 @@
 //! PostgreSQL at either end of the command: what is printed, what is installed and taken out, how passwords travel.
-//! What the connector carries is tested there. `postgres/journal.rs` has what a run replaced, and `verify`.
+//! What the connector carries is tested there. `postgres/journal.rs` has what a run replaced, and `verify`;
+//! `postgres/quarantine.rs` what could not be written, and `resync`.
 
 mod journal;
+mod quarantine;
+mod triggers;
 
 use crate::given::{Place, an_empty_place, until};
 use tidewater_testing::{Access, Postgres, Release, Setup};

@@ -172,7 +172,7 @@ fn json_is_one_object_and_so_is_a_failure() {
     assert_eq!(first["tables"].as_array().map(Vec::len), Some(4));
     assert_eq!(first["skipped"][0]["table"], "cheap");
     assert_eq!(first["needs_attention"], false);
-    for name in ["link", "run", "created", "installed", "changes_applied", "rows_journaled", "held", "halted"] {
+    for name in ["link", "run", "created", "installed", "changes_applied", "rows_journaled", "quarantine", "halted"] {
         assert!(!first[name].is_null(), "{name} in {first}");
     }
     let failed = shop.tidewater("sync sqlite:nowhere.db sqlite:till.db --json").exits(3).json();

@@ -5,11 +5,12 @@
 //! stand in each other's way are taken away together and written again. What cannot be written even so is held.
 
 use crate::error::{explain, is_rows_fault};
-use crate::meta::{bytes, texts};
+use crate::held;
+use crate::meta::{self, bytes, texts};
 use crate::target::PostgresTarget;
 use crate::wire::{Rows, WireError, quoted_text};
 use crate::writer::{Put, TableWriter};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use tidewater_core::apply::{Durability, Held, Written};
 use tidewater_core::change::{Change, Key, Op, Row, Value};
 use tidewater_core::transport::{Batch, Mode, Progress};
@@ -45,6 +46,10 @@ struct Group<'b> {
 
 impl PostgresTarget {
     pub(crate) async fn write_batch(&mut self, batch: &Batch) -> Result<Written> {
+        if matches!(batch.progress, Progress::Retried { .. }) {
+            // Who tries again without a run before may find tables that an earlier version made.
+            meta::make(&mut self.reader.session).await?;
+        }
         let mut held = self.unfit(batch);
         let mut written = match self.attempt(batch, &mut held, false).await {
             Ok(written) => written,
@@ -57,10 +62,7 @@ impl PostgresTarget {
             },
             Err(Refused::Other(error)) => return Err(error),
         };
-        for change in &batch.changes {
-            self.held.remove(&(self.mappings[change.table].source.table.clone(), change.key.clone()));
-        }
-        self.held.extend(held.iter().map(|held| (held.table.clone(), held.key.clone())));
+        self.has_held |= self.has_ledger && !held.is_empty();
         written.held = held;
         written.durability = if self.is_flushed(&batch.progress) { Durability::Durable } else { Durability::Accepted };
         self.unflushed = if written.durability == Durability::Durable { 0 } else { self.unflushed + 1 };
@@ -107,6 +109,12 @@ impl PostgresTarget {
 
     async fn transaction(&mut self, batch: &Batch, held: &mut Vec<Held>, resolve: bool) -> Result<Written, Refused> {
         self.begin(&batch.progress).await?;
+        let alone = self.left_alone(batch).await?;
+        let rest = (!alone.is_empty()).then(|| batch.without(&alone));
+        let batch = rest.as_ref().unwrap_or(batch);
+        if rest.is_some() {
+            *held = self.unfit(batch);
+        }
         let mut written = Written::default();
         for at in &batch.emptied {
             if let Some(sql) = self.table(*at)?.empty_sql() {
@@ -145,7 +153,10 @@ impl PostgresTarget {
     /// Begins a transaction of ours: without the user's triggers and foreign-key actions.
     pub(crate) fn begin_sql(&self) -> String {
         let role = if self.without_triggers { "SET LOCAL session_replication_role = replica; " } else { "" };
-        format!("BEGIN; {role}SET CONSTRAINTS ALL DEFERRED; ")
+        // A trigger of the user's finds its tables where it does when others write.
+        let runs_triggers = self.writer.as_ref().is_some_and(|writer| !writer.run_triggers.is_empty());
+        let path = if runs_triggers { "SET LOCAL search_path TO DEFAULT; " } else { "" };
+        format!("BEGIN; {role}{path}SET CONSTRAINTS ALL DEFERRED; ")
     }
 
     /// Begins, and stores the progress; refuses one that does not follow what is stored.
@@ -153,7 +164,7 @@ impl PostgresTarget {
         let Some(writer) = &self.writer else { return Err(Error::internal("write before ledger").into()) };
         let link = quoted_text(&writer.link);
         let advance = match progress {
-            Progress::None => "SELECT 1".to_owned(),
+            Progress::None | Progress::Retried { .. } => "SELECT 1".to_owned(),
             Progress::Position { before, after } => format!(
                 "UPDATE tidewater.link SET position = {}, updated_at = now() WHERE link = {link} AND position = {} RETURNING 1",
                 quoted_text(&after.0),
@@ -321,6 +332,18 @@ impl PostgresTarget {
         Ok(entered)
     }
 
+    /// The changes that are not to be written now.
+    async fn left_alone(&mut self, batch: &Batch) -> Result<HashSet<usize>, Refused> {
+        let link = self.writer.as_ref().map(|writer| writer.link.clone()).unwrap_or_default();
+        let retried = matches!(batch.progress, Progress::Retried { .. });
+        if !(self.has_held || retried && self.has_ledger) {
+            return Ok(HashSet::new());
+        }
+        let Some(sql) = held::left_alone_sql(&self.mappings, batch, &link) else { return Ok(HashSet::new()) };
+        let answer = self.ask(&sql).await?;
+        Ok(held::left_alone(&self.mappings, batch, &answer.rows)?)
+    }
+
     /// Stores which rows are held, and forgets those that were written. Says how many of these.
     async fn keep_held(&mut self, batch: &Batch, held: &[Held]) -> Result<u64, Refused> {
         let Some(writer) = &self.writer else { return Ok(0) };
@@ -328,37 +351,21 @@ impl PostgresTarget {
         if !self.has_ledger {
             return Ok(0);
         }
-        let link = quoted_text(&writer.link);
-        let name = |change: &Change| self.mappings[change.table].source.table.clone();
-        let released: Vec<String> = batch
-            .changes
-            .iter()
-            .filter(|change| self.held.contains(&(name(change), change.key.clone())))
-            .map(|change| format!("({}, {})", quoted_text(&name(change)), bytes(change.key.as_bytes())))
-            .collect();
+        let link = writer.link.clone();
         let mut gone = 0;
-        if !released.is_empty() {
-            let sql =
-                format!("DELETE FROM tidewater.held WHERE link = {link} AND (name, key) IN ({})", released.join(", "));
-            gone = self.run(&sql).await?;
+        if self.has_held {
+            let failed: HashSet<(&str, &Key)> = held.iter().map(|held| (held.table.as_str(), &held.key)).collect();
+            let name = |change: &Change| self.mappings[change.table].source.table.as_str();
+            let written = batch.changes.iter().filter(|change| !failed.contains(&(name(change), &change.key)));
+            if let Some(sql) = held::release_sql(&self.mappings, written, &link) {
+                gone = self.run(&sql).await?;
+            }
         }
-        let entries: Vec<String> = held
-            .iter()
-            .map(|held| {
-                let (table, reason) = (quoted_text(&held.table), quoted_text(&held.reason));
-                format!("({link}, {table}, {}, {reason}, now())", bytes(held.key.as_bytes()))
-            })
-            .collect();
-        if !entries.is_empty() {
-            let sql = format!(
-                "INSERT INTO tidewater.held VALUES {} ON CONFLICT (link, name, key) DO UPDATE SET reason = excluded.reason",
-                entries.join(", ")
-            );
+        let changed = matches!(batch.progress, Progress::Position { .. });
+        if let Some(sql) = held::enter_sql(held, changed, &link) {
             self.run(&sql).await?;
         }
-        Ok(gone.saturating_sub(
-            held.iter().filter(|held| self.held.contains(&(held.table.clone(), held.key.clone()))).count() as u64,
-        ))
+        Ok(gone)
     }
 
     fn table(&self, at: usize) -> Result<&TableWriter> {

@@ -5,7 +5,7 @@ use crate::schema::{cell, has_table};
 use crate::session::Session;
 use crate::wire::quoted_text;
 use std::collections::BTreeMap;
-use tidewater_core::apply::{Existing, Held, Ledger, Phase, Stretch, TableLedger, Writer};
+use tidewater_core::apply::{Existing, Ledger, Phase, Stretch, TableLedger, Writer};
 use tidewater_core::change::{DecodeError, Key, Mapping, Position, decode_value};
 use tidewater_core::verify::Range;
 use tidewater_core::{Error, Kind, Result, code};
@@ -38,7 +38,7 @@ pub(crate) async fn read(session: &mut Session, writer: &Writer) -> Result<Ledge
         };
         ledger.tables.insert(cell(&row, 0)?.to_owned(), TableLedger { digest: cell(&row, 1)?.to_owned(), phase });
     }
-    ledger.held = held(session, &writer.link).await?;
+    ledger.held = crate::held::count(session, &writer.link).await?.0;
     Ok(ledger)
 }
 
@@ -88,18 +88,8 @@ pub(crate) async fn columns(session: &mut Session, link: &str) -> Result<BTreeMa
     rows.iter().map(one).collect()
 }
 
-/// The rows held for a link.
-pub(crate) async fn held(session: &mut Session, link: &str) -> Result<Vec<Held>> {
-    let sql = format!("SELECT name, key, reason FROM tidewater.held WHERE link = {} ORDER BY 1, 2", quoted_text(link));
-    let rows = session.query(&sql).await?.rows;
-    let held = |row: &Vec<Option<String>>| {
-        Ok(Held { table: cell(row, 0)?.to_owned(), key: key(cell(row, 1)?)?, reason: cell(row, 2)?.to_owned() })
-    };
-    rows.iter().map(held).collect()
-}
-
 /// A stored key; how many values it has is known by reading it.
-fn key(cell: &str) -> Result<Key> {
+pub(crate) fn key(cell: &str) -> Result<Key> {
     let bytes = unhex(cell).ok_or_else(|| damaged(&DecodeError::Truncated))?;
     let (mut rest, mut count) = (&bytes[..], 0);
     while !rest.is_empty() && count < KEY_COLUMNS_MAX {

@@ -25,7 +25,9 @@ CREATE TABLE IF NOT EXISTS tidewater.later(
   PRIMARY KEY (target, number));
 CREATE TABLE IF NOT EXISTS tidewater.held(
   link text NOT NULL, name text NOT NULL, key bytea NOT NULL, reason text NOT NULL, since timestamptz NOT NULL,
-  PRIMARY KEY (link, name, key));
+  tries bigint NOT NULL DEFAULT 1, discarded timestamptz, PRIMARY KEY (link, name, key));
+CREATE TABLE IF NOT EXISTS tidewater.run_trigger(
+  link text NOT NULL, target text NOT NULL, name text NOT NULL, was text NOT NULL, PRIMARY KEY (link, target, name));
 CREATE TABLE IF NOT EXISTS tidewater.journal(
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL, link text NOT NULL, target text NOT NULL,
   columns text[] NOT NULL, key_columns text[] NOT NULL, key bytea NOT NULL, kind text NOT NULL, row bytea NOT NULL,
@@ -36,7 +38,22 @@ INSERT INTO tidewater.control VALUES (1, 1) ON CONFLICT DO NOTHING;";
 /// Makes what is missing of ours.
 pub(crate) async fn make(session: &mut Session) -> Result<()> {
     debug_assert!(TABLES.contains(&format!("VALUES (1, {FORMAT})")), "the format is written where the tables are");
-    session.query(TABLES).await.map(|_| ())
+    session.query(TABLES).await?;
+    if !has_discarded(session).await? {
+        session.query(UPGRADE).await?;
+    }
+    Ok(())
+}
+
+/// What an earlier version made is brought to this one.
+const UPGRADE: &str = "ALTER TABLE tidewater.held ADD COLUMN IF NOT EXISTS tries bigint NOT NULL DEFAULT 1, \
+                       ADD COLUMN IF NOT EXISTS discarded timestamptz";
+
+/// Whether the quarantine can say that a row was discarded: an earlier version made it without.
+pub(crate) async fn has_discarded(session: &mut Session) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attname = 'discarded' \
+               AND attrelid = pg_catalog.to_regclass('tidewater.held'))";
+    Ok(session.query(sql).await?.rows.first().is_some_and(|row| row[0].as_deref() == Some("t")))
 }
 
 /// Refuses tables of ours that a newer version wrote.

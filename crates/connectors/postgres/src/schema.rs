@@ -114,7 +114,7 @@ pub(crate) async fn survey(session: &mut Session) -> Result<(Survey, Found)> {
         .query(
             "SELECT t.tgname, n.nspname, c.relname FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c \
              ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1",
+             WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'O' AND t.tgname <> 'tidewater_protect' ORDER BY 1",
         )
         .await?;
     let triggers = triggers.rows.iter().map(|row| Ok((cell(row, 0)?.to_owned(), shown(cell(row, 1)?, cell(row, 2)?))));

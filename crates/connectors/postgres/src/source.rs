@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidewater_core::capture::{Read, Reader as LinkReader, Resumed, Source, Start};
+use tidewater_core::capture::{Counter, Read, Reader as LinkReader, Resumed, Source, Start};
 use tidewater_core::change::{Change, Key, Mapping, Op, Position, RangeHash, Row, RowHash, Transaction, View};
 use tidewater_core::env::Env;
 use tidewater_core::transport::{Budget, RawRows};
@@ -345,6 +345,10 @@ impl Source for PostgresSource {
              tables instead; --keep-slot keeps it, --watch follows",
             self.reader.session.shown
         )))
+    }
+
+    async fn counters(&mut self, mappings: &[Mapping]) -> Result<Vec<Counter>> {
+        crate::sequences::counters(&mut self.reader.session, mappings).await
     }
 
     async fn leave(&mut self, link: &str) -> Result<Vec<String>> {

@@ -4,12 +4,13 @@
 //! Tests: those of the command, `crates/cli/tests/it/postgres.rs`.
 
 use crate::capture;
-use crate::ledger;
+use crate::held;
 use crate::schema::{cell, has_table, identity};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::wire::quoted_text;
 use tidewater_core::Result;
+use tidewater_core::apply::Which;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Behind, FollowerStatus, LinkStatus, Status, TableStatus};
 
@@ -78,18 +79,23 @@ async fn links(session: &mut Session) -> Result<Vec<LinkStatus>> {
             "SELECT name, phase, reason FROM tidewater.link_table WHERE link = {} ORDER BY name",
             quoted_text(&link)
         );
+        let (waiting, discarded) = held::count(session, &link).await?;
         let table = |row: Vec<Option<String>>| {
             let (name, phase) = (cell(&row, 0)?.to_owned(), cell(&row, 1)?.to_owned());
-            Ok(TableStatus { name, phase, reason: row[2].clone() })
+            let held = waiting.get(&name).copied().unwrap_or_default();
+            Ok(TableStatus { name, phase, reason: row[2].clone(), held })
         };
         let tables = session.query(&sql).await?.rows.into_iter().map(table).collect::<Result<_>>()?;
+        let which = Which { links: vec![link.clone()], rows_max: Status::HELD_MAX, ..Which::default() };
+        let named = held::page(session, &which).await?;
         links.push(LinkStatus {
             source: cell(&row, 1)?.to_owned(),
             source_identity: cell(&row, 2)?.to_owned(),
             position: row[3].clone(),
             updated_at: cell(&row, 4)?.to_owned(),
             tables,
-            held: ledger::held(session, &link).await?,
+            held: named.into_iter().map(|entry| entry.held).collect(),
+            discarded,
             link,
         });
     }

@@ -6,11 +6,12 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::wire::quoted_text;
 use crate::writer::TableWriter;
-use crate::{create, ledger, undo};
+use crate::{create, held, ledger, sequences, triggers, undo};
 use async_trait::async_trait;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidewater_core::apply::{Ledger, Prepared, Stretch, TableLedger, Target, Writer, Written};
+use tidewater_core::apply::{Ledger, Prepared, Quarantined, Stretch, TableLedger, Target, Which, Writer, Written};
+use tidewater_core::capture::Counter;
 use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
 use tidewater_core::env::Env;
 use tidewater_core::transport::{Batch, Budget, RawRows};
@@ -37,8 +38,8 @@ pub struct PostgresTarget {
     pub(crate) mappings: Arc<[Mapping]>,
     /// By mapping: what writing its table needs to know; `None` where the table does not fit.
     pub(crate) tables: Vec<Option<TableWriter>>,
-    /// Rows held, as the database has them.
-    pub(crate) held: HashSet<(String, Key)>,
+    /// Whether there may be entries of the link in the quarantine. Only its own batches make any.
+    pub(crate) has_held: bool,
     /// Whether the user's triggers and foreign-key actions can be kept from running for our writes.
     pub(crate) without_triggers: bool,
     /// So many batches were written since the last that survives a crash.
@@ -62,7 +63,7 @@ impl PostgresTarget {
             writer: None,
             mappings: Arc::new([]),
             tables: vec![],
-            held: HashSet::new(),
+            has_held: false,
             without_triggers,
             unflushed: 0,
             has_ledger: false,
@@ -106,8 +107,8 @@ scan_by_reader!(PostgresTarget);
 impl Target for PostgresTarget {
     async fn ledger(&mut self, writer: &Writer) -> Result<Ledger> {
         let ledger = ledger::read(&mut self.reader.session, writer).await?;
-        self.held = ledger.held.iter().map(|held| (held.table.clone(), held.key.clone())).collect();
         self.has_ledger = ledger.position.is_some();
+        self.has_held = self.has_ledger && held::has_any(&mut self.reader.session, &writer.link).await?;
         self.followed = ledger::columns(&mut self.reader.session, &writer.link).await?;
         self.writer = Some(writer.clone());
         Ok(ledger)
@@ -126,6 +127,11 @@ impl Target for PostgresTarget {
         let prepared = create::prepare(session, there, (&mappings, tables), &self.followed, create).await?;
         if create {
             self.reader.survey().await?;
+            if let Some(writer) = &self.writer {
+                let fits = mappings.iter().enumerate().filter(|(at, _)| !prepared.unfit.contains_key(at));
+                let tables: Vec<&str> = fits.map(|(_, mapping)| mapping.target.table.as_str()).collect();
+                triggers::prepare(&mut self.reader.session, writer, &tables, self.without_triggers).await?;
+            }
         }
         let writer = |(at, mapping): (usize, &Mapping)| {
             let details =
@@ -142,6 +148,10 @@ impl Target for PostgresTarget {
         ledger::record(&mut self.reader.session, writer, &self.mappings, position, tables).await?;
         self.has_ledger = true;
         Ok(())
+    }
+
+    async fn held(&mut self, which: &Which) -> Result<Vec<Quarantined>> {
+        held::page(&mut self.reader.session, which).await
     }
 
     async fn write(&mut self, batch: Batch) -> Result<Written> {
@@ -166,12 +176,20 @@ impl Target for PostgresTarget {
         self.load_rows(table, rows, stretch).await
     }
 
+    async fn advance(&mut self, mappings: &[Mapping], counters: &[Counter]) -> Result<Vec<String>> {
+        sequences::advance(&mut self.reader.session, mappings, counters).await
+    }
+
     async fn leave(&mut self, link: &str) -> Result<Vec<String>> {
         let session = &mut self.reader.session;
         if !has_table(session, "link").await? {
             return Ok(vec![]);
         }
         create::complete_all(session).await?;
+        let mut gone = Vec::new();
+        if !triggers::leave(session, link).await?.is_empty() {
+            gone.push("the protection against other writers".to_owned());
+        }
         let link = quoted_text(link);
         session
             .query(&format!(
@@ -183,9 +201,11 @@ impl Target for PostgresTarget {
         let left = session.query(left).await?;
         let row = left.rows.first().ok_or_else(|| Error::internal("count(*) without a row"))?;
         if cell(row, 0)? != "0" {
-            return Ok(vec!["the link's entries in the schema tidewater".to_owned()]);
+            gone.push("the link's entries in the schema tidewater".to_owned());
+            return Ok(gone);
         }
         session.query("DROP SCHEMA tidewater CASCADE").await?;
-        Ok(vec!["the schema tidewater".to_owned()])
+        gone.push("the schema tidewater".to_owned());
+        Ok(gone)
     }
 }

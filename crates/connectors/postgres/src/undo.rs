@@ -7,6 +7,7 @@ use crate::schema::{cell, has_table};
 use crate::session::Session;
 use crate::sql::{list, table as quoted_table};
 use crate::text::literal;
+use crate::triggers;
 use crate::wire::{quoted_name, quoted_text};
 use tidewater_core::change::Row;
 use tidewater_core::{Error, Kind, Result, code};
@@ -31,7 +32,11 @@ pub(crate) async fn restore(reader: &mut Reader, run: &str) -> Result<u64> {
         statements.push(put_back(entry)?);
     }
     let forget = format!("DELETE FROM tidewater.journal WHERE run = {}", quoted_text(run));
-    let sql = format!("BEGIN; SET CONSTRAINTS ALL DEFERRED; {}; {forget}; COMMIT", statements.join("; "));
+    let role = match triggers::may_be_protected(session).await? {
+        true => "SET LOCAL session_replication_role = replica; ",
+        false => "",
+    };
+    let sql = format!("BEGIN; {role}SET CONSTRAINTS ALL DEFERRED; {}; {forget}; COMMIT", statements.join("; "));
     if let Err(error) = session.attempt(&sql).await? {
         session.query("ROLLBACK").await?;
         let what = format!("the rows of run {run} cannot be put back: {error}");

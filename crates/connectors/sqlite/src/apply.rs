@@ -211,12 +211,6 @@ impl State {
         let done = done.ok_or_else(|| Error::internal("a batch was neither written nor refused"))?;
         (self.chained_at, self.seen, self.dangling) = (Some(done.cookie), Some(done.cookie), done.dangling);
         self.appended = done.appended;
-        if !self.held.is_empty() {
-            for change in &batch.changes {
-                self.held.remove(&(self.mappings[change.table].source.table.clone(), change.key.clone()));
-            }
-        }
-        self.held.extend(done.written.held.iter().map(|h| (h.table.clone(), h.key.clone())));
         Ok(Written { durability, ..done.written })
     }
 
@@ -241,6 +235,13 @@ impl State {
         let appended = self.chained(c, cookie, writer)?;
         appended.iter().try_for_each(|table| table.cut(c)).map_err(sqlite)?;
         self.advance(c, writer, &batch.progress)?;
+        let has_ledger = crate::ledger::knows(c, &writer.link).map_err(sqlite)?;
+        let alone = match has_ledger {
+            true => crate::held::left_alone(c, &self.mappings, batch, &writer.link).map_err(sqlite)?,
+            false => HashSet::new(),
+        };
+        let rest = (!alone.is_empty()).then(|| batch.without(&alone));
+        let batch = rest.as_ref().unwrap_or(batch);
         let mut written = match resolve {
             true => self.resolved(c, batch, writer)?,
             false => match self.straight(c, batch, &writer.link).map_err(sqlite)? {
@@ -248,8 +249,9 @@ impl State {
                 None => return Ok(None),
             },
         };
-        if crate::ledger::knows(c, &writer.link).map_err(sqlite)? {
-            written.released = self.hold(c, batch, &written, &writer.link).map_err(sqlite)?;
+        if has_ledger {
+            let released = crate::held::keep(c, &self.mappings, (batch, &written), &writer.link);
+            written.released = released.map_err(sqlite)?;
         }
         let follows = batch.settled || matches!(batch.progress, Progress::Position { .. });
         let mut dangling = if follows { self.dangling(c, batch).map_err(sqlite)? } else { self.dangling.clone() };
@@ -285,7 +287,7 @@ impl State {
     /// Stores the batch's progress; refuses one that does not follow what is stored.
     fn advance(&self, c: &Connection, writer: &Writer, progress: &Progress) -> Result<()> {
         let advanced = match progress {
-            Progress::None => return Ok(()),
+            Progress::None | Progress::Retried { .. } => return Ok(()),
             Progress::Position { before, after } => c
                 .prepare_cached(
                     "UPDATE _tidewater_link SET position = ?3, updated_at = datetime('now') \
@@ -409,31 +411,6 @@ impl State {
         let Some(old) = One::new(c, &whole)?.get(&change.key)? else { return Ok(0) };
         crate::undo::enter(c, run, link, &whole, &change.key, kind, &old)?;
         Ok(1)
-    }
-
-    /// Notes the rows that are held now, and frees those that were written.
-    fn hold(&self, c: &Connection, batch: &Batch, written: &Written, link: &str) -> rusqlite::Result<u64> {
-        let now: HashSet<(&str, &Key)> = written.held.iter().map(|h| (h.table.as_str(), &h.key)).collect();
-        let mut released = 0;
-        if !self.held.is_empty() {
-            for change in &batch.changes {
-                let name = &self.mappings[change.table].source.table;
-                let before = self.held.contains(&(name.clone(), change.key.clone()));
-                if before && !now.contains(&(name.as_str(), &change.key)) {
-                    released += c
-                        .prepare_cached("DELETE FROM _tidewater_held WHERE link = ?1 AND name = ?2 AND key = ?3")?
-                        .execute((link, name, change.key.as_bytes()))? as u64;
-                }
-            }
-        }
-        for held in &written.held {
-            c.prepare_cached(
-                "INSERT INTO _tidewater_held(link, name, key, reason, since) VALUES (?1, ?2, ?3, ?4, datetime('now')) \
-                 ON CONFLICT DO UPDATE SET reason = excluded.reason",
-            )?
-            .execute((link, &held.table, held.key.as_bytes(), &held.reason))?;
-        }
-        Ok(released)
     }
 
     /// The rows written, by this batch and those before, that refer to a parent that is not there.

@@ -6,7 +6,7 @@ use crate::sql::list;
 use crate::target::State;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
-use tidewater_core::apply::{Existing, Held, Ledger, Phase, Stretch, TableLedger, Writer};
+use tidewater_core::apply::{Existing, Ledger, Phase, Stretch, TableLedger, Writer};
 use tidewater_core::change::{Key, Position};
 use tidewater_core::verify::Range;
 use tidewater_core::{Error, Kind, Result, code};
@@ -23,7 +23,6 @@ pub(crate) fn read(state: &mut State, writer: Writer) -> Result<Ledger> {
         };
         Ok((ledger, cookie))
     })?;
-    state.held = ledger.held.iter().map(|h| (h.table.clone(), h.key.clone())).collect();
     state.writer = Some(writer);
     // Read again by the same session, it must not hide what happened since.
     state.seen.get_or_insert(cookie);
@@ -65,12 +64,7 @@ fn stored(c: &Connection, writer: &Writer, now: i64) -> rusqlite::Result<Result<
         };
         ledger.tables.insert(name, TableLedger { digest: row.get(1)?, phase });
     }
-    for held in held(c, &writer.link)? {
-        match held {
-            Ok(held) => ledger.held.push(held),
-            Err(error) => return Ok(Err(error)),
-        }
-    }
+    ledger.held = crate::held::count(c, &writer.link, false)?;
     Ok(Ok(ledger))
 }
 
@@ -87,17 +81,6 @@ pub(crate) fn knows(c: &Connection, link: &str) -> rusqlite::Result<bool> {
 fn has_key(c: &Connection, table: &str) -> rusqlite::Result<bool> {
     c.prepare_cached("SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE pk > 0)")?
         .query_row([table], |row| row.get(0))
-}
-
-/// The rows held for a link.
-pub(crate) fn held(c: &Connection, link: &str) -> rusqlite::Result<Vec<Result<Held>>> {
-    let mut statement =
-        c.prepare("SELECT name, key, reason FROM _tidewater_held WHERE link = ?1 ORDER BY name, key")?;
-    let rows = statement.query_map([link], |row| {
-        let (table, bytes, reason) = (row.get(0)?, row.get::<_, Vec<u8>>(1)?, row.get(2)?);
-        Ok(key(&bytes).map(|key| Held { table, key, reason }))
-    })?;
-    rows.collect()
 }
 
 /// A stored key; how many values it has is known by reading it.

@@ -3,7 +3,7 @@
 //! Who has read one connector finds the way in all: `capture` reads changes, `scan` reads by key, `apply` writes
 //! (`collisions` and `aside` where unique values are in the way), `schema` looks, `create` makes tables, `triggers`
 //! and `probes` are what capture installs, `appended` finds the rows that they do not log, `replica/` does both ways,
-//! `meta` is what we keep in the database, `kinds` tells what columns are for, `own_ddl` tells our changes of a schema from others', `types` turns values
+//! `held` keeps the rows that could not be written, `meta` is what we keep in the database, `kinds` tells what columns are for, `own_ddl` tells our changes of a schema from others', `types` turns values
 //! over, `lease` keeps two engines apart.
 //!
 //! Architecture invariants: a connection lives on one thread (`worker`); a database file is never
@@ -19,6 +19,7 @@ mod collisions;
 mod connection;
 mod create;
 mod error;
+mod held;
 mod kinds;
 mod lease;
 mod ledger;
@@ -40,6 +41,7 @@ mod worker;
 
 pub use capture::SqliteSource;
 pub use connection::{Access, Database};
+pub use held::{discard, quarantine};
 pub use replica::SqliteReplica;
 pub use status::status;
 pub use target::SqliteTarget;

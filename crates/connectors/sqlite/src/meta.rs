@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS _tidewater_link_table(
   through BLOB, reason TEXT, columns TEXT, PRIMARY KEY (link, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS _tidewater_held(
   link TEXT NOT NULL, name TEXT NOT NULL, key BLOB NOT NULL, reason TEXT NOT NULL, since TEXT NOT NULL,
-  PRIMARY KEY (link, name, key)) WITHOUT ROWID;";
+  tries INTEGER NOT NULL DEFAULT 1, discarded TEXT, PRIMARY KEY (link, name, key)) WITHOUT ROWID;";
 
 /// Rows that were replaced or deleted by a comparison, so that it can be undone.
 pub(crate) const JOURNAL: &str = "
@@ -149,7 +149,18 @@ pub(crate) fn upgrade_source(connection: &Connection) -> rusqlite::Result<()> {
 /// Makes the target's part.
 pub(crate) fn make_target(connection: &Connection, identity: &str) -> rusqlite::Result<()> {
     make_control(connection, identity)?;
-    connection.execute_batch(TARGET)
+    connection.execute_batch(TARGET)?;
+    upgrade_target(connection)
+}
+
+/// Brings what an earlier version made in a target to this one.
+pub(crate) fn upgrade_target(connection: &Connection) -> rusqlite::Result<()> {
+    for (column, declared) in [("tries", "INTEGER NOT NULL DEFAULT 1"), ("discarded", "TEXT")] {
+        if !has_column(connection, "_tidewater_held", column)? {
+            connection.execute_batch(&format!("ALTER TABLE _tidewater_held ADD COLUMN {column} {declared}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the replica's part. Says whether anything was made.

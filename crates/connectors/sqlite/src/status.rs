@@ -2,10 +2,11 @@
 
 use crate::appended::{Appended, Beyond};
 use crate::connection::{Access, Database, Open};
-use crate::ledger;
+use crate::held;
 use crate::meta;
 use rusqlite::Connection;
 use tidewater_core::Result;
+use tidewater_core::apply::Which;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Behind, FollowerStatus, LinkStatus, PeerStatus, ReplicaStatus, Status, TableStatus};
 
@@ -21,8 +22,15 @@ pub fn status(database: &Database, env: &Env) -> Result<Status> {
     open.read(|c| {
         let mut status = read(c).map_err(|e| open.explain(e))?;
         for link in &mut status.links {
-            let held = ledger::held(c, &link.link).map_err(|e| open.explain(e))?;
-            link.held = held.into_iter().collect::<Result<_>>()?;
+            let links = vec![link.link.clone()];
+            let which = Which { links, rows_max: Status::HELD_MAX, ..Which::default() };
+            let named = held::page(c, &which).map_err(|e| open.explain(e))??;
+            link.held = named.into_iter().map(|entry| entry.held).collect();
+            let held = held::count(c, &link.link, false).map_err(|e| open.explain(e))?;
+            for table in &mut link.tables {
+                table.held = held.get(&table.name).copied().unwrap_or_default();
+            }
+            link.discarded = held::count(c, &link.link, true).map_err(|e| open.explain(e))?.values().sum();
         }
         Ok(status)
     })
@@ -98,6 +106,7 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
                     updated_at: row.get(4)?,
                     tables: vec![],
                     held: vec![],
+                    discarded: 0,
                 })
             })?
             .collect::<Result<_, _>>()?;
@@ -105,7 +114,7 @@ fn read(c: &Connection) -> rusqlite::Result<Status> {
             link.tables = c
                 .prepare_cached("SELECT name, phase, reason FROM _tidewater_link_table WHERE link = ?1 ORDER BY name")?
                 .query_map([&link.link], |row| {
-                    Ok(TableStatus { name: row.get(0)?, phase: row.get(1)?, reason: row.get(2)? })
+                    Ok(TableStatus { name: row.get(0)?, phase: row.get(1)?, reason: row.get(2)?, held: 0 })
                 })?
                 .collect::<Result<_, _>>()?;
         }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tidewater_core::Result;
-use tidewater_core::apply::{Ledger, Prepared, TableLedger, Target, Writer, Written};
+use tidewater_core::apply::{Ledger, Prepared, Quarantined, TableLedger, Target, Which, Writer, Written};
 use tidewater_core::change::{Key, Mapping, Position, Table};
 use tidewater_core::env::Env;
 use tidewater_core::transport::Batch;
@@ -20,8 +20,6 @@ pub(crate) struct State {
     pub(crate) mappings: Arc<[Mapping]>,
     /// By mapping: what writing its table needs to know. Made by `prepare`.
     pub(crate) tables: Vec<crate::apply::TableWriter>,
-    /// Rows held, as the database has them.
-    pub(crate) held: HashSet<(String, Key)>,
     /// Rows of unsettled batches whose parents were not there yet.
     pub(crate) dangling: HashSet<(usize, Key)>,
     /// The schema version when the ledger was read, and as we changed it since.
@@ -49,7 +47,6 @@ impl SqliteTarget {
             writer: None,
             mappings: Arc::new([]),
             tables: vec![],
-            held: HashSet::new(),
             dangling: HashSet::new(),
             seen: None,
             chained_at: None,
@@ -92,6 +89,11 @@ impl Target for SqliteTarget {
     async fn record(&mut self, position: Option<&Position>, tables: &BTreeMap<String, TableLedger>) -> Result<()> {
         let (position, tables) = (position.cloned(), tables.clone());
         self.worker.call(move |s| ledger::record(s, position.as_ref(), &tables)).await
+    }
+
+    async fn held(&mut self, which: &Which) -> Result<Vec<Quarantined>> {
+        let which = which.clone();
+        self.worker.call(move |s| s.open.read(|c| crate::held::page(c, &which).map_err(|e| s.open.explain(e))?)).await
     }
 
     async fn write(&mut self, batch: Batch) -> Result<Written> {

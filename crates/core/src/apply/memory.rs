@@ -1,6 +1,6 @@
 //! A target in memory: the double for tests of the link. It can be away, and can fail after it did the work.
 
-use super::{Durability, Ledger, Phase, Prepared, TableLedger, Target, Writer, Written};
+use super::{Durability, Held, Ledger, Phase, Prepared, Quarantined, TableLedger, Target, Which, Writer, Written};
 use crate::capture::Survey;
 use crate::change::{Deletes, Key, Mapping, Op, Position, RangeHash, Row, RowHash, Table, View};
 use crate::error::{Error, Kind, Result, code};
@@ -23,6 +23,8 @@ pub struct MemoryTargetState {
     pub away: u32,
     /// The next this many writes are carried out, and then reported as failed.
     pub fail_after_write: u32,
+    /// The quarantine. Rows come into it by tests only: everything can be written here.
+    pub held: Vec<Held>,
     /// How many rows were written, in all.
     pub written: u64,
 }
@@ -65,11 +67,12 @@ impl MemoryTarget {
                     stretch.join(stretches);
                 }
             }
-            Progress::None => {}
+            Progress::None | Progress::Retried { .. } => {}
         }
         let mut written = Written { durability: Durability::Durable, ..Written::default() };
         for change in batch.changes {
             let mapping = &mappings[change.table];
+            state.held.retain(|held| held.table != mapping.source.table || held.key != change.key);
             let rows = state.rows.table(&mapping.target.table);
             match change.op {
                 Op::Delete if mapping.deletes == Deletes::Apply => {
@@ -135,7 +138,28 @@ impl Target for MemoryTarget {
             if state.ledger.position.is_none() {
                 state.ledger.existing = writer.existing;
             }
-            Ok(state.ledger.clone())
+            let mut ledger = state.ledger.clone();
+            for held in &state.held {
+                *ledger.held.entry(held.table.clone()).or_default() += 1;
+            }
+            Ok(ledger)
+        })
+    }
+
+    async fn held(&mut self, which: &Which) -> Result<Vec<Quarantined>> {
+        self.call(|state| {
+            let mut held: Vec<&Held> = state.held.iter().collect();
+            held.sort_by(|a, b| (&a.table, a.key.as_bytes()).cmp(&(&b.table, b.key.as_bytes())));
+            let after = |held: &Held| which.after.as_ref().is_none_or(|key| held.key.as_bytes() > key.as_bytes());
+            let asked = |held: &&Held| which.table.as_ref().is_none_or(|table| *table == held.table) && after(held);
+            let entry = |held: &Held| Quarantined {
+                link: String::new(),
+                held: held.clone(),
+                since: String::new(),
+                tries: 1,
+                discarded_at: None,
+            };
+            Ok(held.into_iter().filter(asked).take(which.rows_max as usize).map(entry).collect())
         })
     }
 

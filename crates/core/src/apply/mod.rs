@@ -2,17 +2,21 @@
 //!
 //! Contract. A target MUST store a batch's progress in the same transaction as its rows, and MUST refuse a batch
 //! whose position does not follow the one stored. It MUST NOT answer [`Durability::Durable`] before the batch
-//! survives a crash of the machine. A row it cannot write it MUST hold by key, in the same transaction, and go on.
+//! survives a crash of the machine. A row it cannot write it MUST hold by key, in the same transaction, and go on;
+//! what becomes of held rows is in `quarantine`.
 //! It writes without the user's triggers and foreign-key actions: their effects arrive as changes of their own.
 //! Every method is cancel-safe.
 
 mod memory;
+mod quarantine;
 mod stretch;
 
 pub use memory::MemoryTarget;
+pub use quarantine::{Held, Quarantined, Which};
 pub use stretch::Stretch;
 
-use crate::change::{Key, Mapping, Position, Table};
+use crate::capture::Counter;
+use crate::change::{Mapping, Position, Table};
 use crate::error::Result;
 use crate::transport::{Batch, RawRows};
 use crate::verify::Scan;
@@ -79,8 +83,8 @@ pub struct Ledger {
     pub existing: Existing,
     /// By the table's name at the source.
     pub tables: BTreeMap<String, TableLedger>,
-    /// Rows that could not be written.
-    pub held: Vec<Held>,
+    /// How many rows are in quarantine, by the table's name at the source. Who wants the rows asks for pages of them.
+    pub held: BTreeMap<String, u64>,
 }
 
 /// What a target knows about one table of a link.
@@ -105,17 +109,6 @@ pub enum Phase {
     Following,
     /// Set by the link when the schema drifted; the text says what would mend it. Ends when it is mended.
     Halted(String),
-}
-
-/// A row that could not be written. Its contents are read again from the source when it is tried again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The table's name at the source.
-    pub table: String,
-    /// The row's key.
-    pub key: Key,
-    /// What the target said.
-    pub reason: String,
 }
 
 /// What a batch did.
@@ -172,6 +165,9 @@ pub trait Target: Scan {
     /// Records phases of tables, and the link's position when it is begun or taken up anew. One transaction.
     async fn record(&mut self, position: Option<&Position>, tables: &BTreeMap<String, TableLedger>) -> Result<()>;
 
+    /// A page of the rows in quarantine. Writes nothing.
+    async fn held(&mut self, which: &Which) -> Result<Vec<Quarantined>>;
+
     /// Writes a batch and its progress in one transaction.
     async fn write(&mut self, batch: Batch) -> Result<Written>;
 
@@ -199,6 +195,12 @@ pub trait Target: Scan {
         _stretch: Option<&Stretch>,
     ) -> Result<Option<u64>> {
         Ok(None)
+    }
+
+    /// Moves the sequences that give columns of these mappings their values on, as far as rows and the source's own are;
+    /// never back. Says what could not be done, for people.
+    async fn advance(&mut self, _mappings: &[Mapping], _counters: &[Counter]) -> Result<Vec<String>> {
+        Ok(vec![])
     }
 
     /// Takes out everything that the link put there but the rows; says what.

@@ -92,6 +92,17 @@ pub enum Read {
     SchemaChanged,
 }
 
+/// The last value that a source gave a column by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counter {
+    /// Index of the mapping.
+    pub table: usize,
+    /// Index of the column in the mapping.
+    pub column: usize,
+    /// The value.
+    pub last: i64,
+}
+
 /// A source of changes.
 #[async_trait]
 pub trait Source: Scan {
@@ -119,6 +130,11 @@ pub trait Source: Scan {
     /// is taken out. Says what, and what that means, for people.
     async fn rest(&mut self) -> Result<Option<String>> {
         Ok(None)
+    }
+
+    /// How far the sequences are that give columns of these mappings their values.
+    async fn counters(&mut self, _mappings: &[Mapping]) -> Result<Vec<Counter>> {
+        Ok(vec![])
     }
 
     /// Takes out everything that `begin` installed for this link; says what.

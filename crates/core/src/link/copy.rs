@@ -73,6 +73,7 @@ impl Session<'_> {
                 self.copy(at, vec![], false).await?;
             }
         }
+        self.carry_counters().await?;
         self.report.in_step = true;
         Ok(Outcome::Done)
     }
@@ -262,7 +263,7 @@ impl Session<'_> {
             .meaning("The rows before it are there; nothing was replaced without a journal entry.")
             .remedy("Mend the row at the source or the constraint at the target, and run the command again."));
         }
-        self.ledger.held.extend(held);
+        self.count_held(&held);
         Ok(())
     }
 

@@ -11,8 +11,12 @@ use crate::error::Result;
 use crate::transport::{Batch, Mode, Progress, fold};
 use std::time::Duration;
 
-/// So many held rows are tried again at a time.
-const RETRIED_MAX: usize = 1_000;
+/// So many rows of the quarantine are read at a time; of each table so many are tried again whenever a watching link
+/// is in step.
+pub(super) const RETRIED_MAX: u64 = 1_000;
+
+/// While a link watches, sequences are moved on when it is in step and something was written, and no more often.
+const COUNTERS: Duration = Duration::from_secs(60);
 
 impl Session<'_> {
     /// Follows the source until it is in step, or until stopped.
@@ -23,6 +27,8 @@ impl Session<'_> {
         let mut ahead = None;
         let mut in_step = false;
         self.retry_held(false).await?;
+        self.carry_counters().await?;
+        let (mut carried, mut behind) = (self.env.clock.monotonic(), false);
         loop {
             if self.stopped() {
                 return self.finish(in_step).await;
@@ -42,9 +48,14 @@ impl Session<'_> {
                         self.tell(&State::InStep);
                         in_step = true;
                     }
+                    if behind && self.env.clock.monotonic() - carried >= COUNTERS {
+                        self.carry_counters().await?;
+                        (carried, behind) = (self.env.clock.monotonic(), false);
+                    }
                 }
                 Read::Changes(transaction) => {
                     let settled = transaction.settled;
+                    behind = true;
                     if in_step {
                         self.tell(&State::Following);
                         in_step = false;
@@ -70,7 +81,7 @@ impl Session<'_> {
         let halted = |table: usize| matches!(self.phases[table], Phase::Halted(_));
         let emptied = transaction.emptied.iter().copied().filter(|table| !halted(*table)).collect();
         let changes = if transaction.folded { transaction.changes } else { fold(transaction.changes) };
-        let carried = changes.into_iter().filter(|c| !(halted(c.table) || c.is_partial() && self.holds(c)));
+        let carried = changes.into_iter().filter(|c| !halted(c.table));
         let changes: Vec<Change> = carried.collect();
         let rows = changes.len();
         let progress = Progress::Position { before: self.position.clone(), after: after.clone() };
@@ -95,49 +106,39 @@ impl Session<'_> {
         self.report.upserts += written.upserts;
         self.report.deletes += written.deletes;
         self.report.journal(&written);
-        self.ledger.held.extend(written.held.clone());
+        self.count_held(&written.held);
         let lag_ms = after_ms.map(|after| self.env.clock.now_ms().saturating_sub(after).max(0));
         self.event(Event::Applied { written: &written, lag_ms });
         self.throttle(rows as u64).await;
         ahead.transpose()
     }
 
-    /// Whether the row is held: then what did not change of it is not at the target, and it is read again as a whole.
-    fn holds(&self, change: &Change) -> bool {
-        let name = &self.mappings[change.table].source.table;
-        self.ledger.held.iter().any(|held| held.table == *name && held.key == change.key)
-    }
-
     /// Rows that could not be written are read again and tried together: what stood in their way may be gone.
     ///
-    /// A comparison may have held them, so what they replace is kept in the journal, as the comparison would have.
+    /// A run that ends tries all. A watching link tries some of each table, and the next ones the next time: however
+    /// many wait, what is new does not wait for them.
     async fn retry_held(&mut self, settled: bool) -> Result<()> {
         if self.ledger.held.is_empty() {
             return Ok(());
         }
+        let watching = self.settings.run == Run::Watch;
         for (at, mapping) in self.mappings.clone().iter().enumerate() {
-            if matches!(self.phases[at], Phase::Halted(_)) {
+            let name = &mapping.source.table;
+            if matches!(self.phases[at], Phase::Halted(_)) || !self.ledger.held.contains_key(name) {
                 continue;
             }
-            let mine = self.ledger.held.iter().filter(|h| h.table == mapping.source.table).take(RETRIED_MAX);
-            let mut keys: Vec<_> = mine.map(|h| h.key.clone()).collect();
-            keys.sort();
-            keys.dedup();
-            let mut rest = &keys[..];
-            while !rest.is_empty() {
-                self.check_stop()?;
-                let (changes, later) = self.current(at, rest).await?;
-                rest = later;
-                let rows = changes.len() as u64;
-                let mode = Mode::Journal { run: self.report.run.clone() };
-                let written = self
-                    .target
-                    .write(Batch { emptied: vec![], changes, progress: Progress::None, settled, mode })
-                    .await?;
-                self.report.upserts += written.upserts;
-                self.report.deletes += written.deletes;
-                self.report.journal(&written);
-                self.throttle(rows).await;
+            let mut after = if watching { self.tried.remove(&at) } else { None };
+            loop {
+                let page = self.held_page(Some(name), after.take(), RETRIED_MAX).await?;
+                self.retry(at, &page, settled).await?;
+                if (page.len() as u64) < RETRIED_MAX {
+                    break;
+                }
+                after = page.last().map(|last| last.held.key.clone());
+                if let (true, Some(key)) = (watching, &after) {
+                    self.tried.insert(at, key.clone());
+                    break;
+                }
             }
         }
         self.ledger.held = self.target.ledger(&self.writer()).await?.held;
@@ -153,10 +154,24 @@ impl Session<'_> {
         self.confirm(true).await
     }
 
+    /// Who goes over to the target is to be given no value that a row has already.
+    pub(super) async fn carry_counters(&mut self) -> Result<()> {
+        let counters = self.source.counters(&self.mappings).await?;
+        for said in self.target.advance(&self.mappings, &counters).await? {
+            if !self.report.notices.contains(&said) {
+                self.notice(said);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends cleanly: the position is confirmed, so that the source keeps no more than it must.
     async fn finish(&mut self, in_step: bool) -> Result<Outcome> {
         self.flush().await?;
-        self.report.held = self.target.ledger(&self.writer()).await?.held;
+        self.report_held().await?;
+        if in_step {
+            self.carry_counters().await?;
+        }
         for (mapping, phase) in self.mappings.iter().zip(&self.phases) {
             if let Phase::Halted(why) = phase {
                 self.report.halted.insert(mapping.source.table.clone(), why.clone());

@@ -11,6 +11,7 @@ mod first_contact;
 mod follow;
 mod lanes;
 mod plan;
+mod quarantine;
 mod report;
 mod retry;
 mod session;
@@ -25,8 +26,10 @@ pub use exchange::{
 };
 pub use first_contact::Counts;
 pub use plan::{Plan, PlannedTable, no_key_note};
+pub use quarantine::Retried;
 pub use report::Report;
 pub use retry::Backoff;
+pub use session::link_id;
 pub use state::{Event, Observer, State, Unwatched};
 pub use status::{Behind, FollowerStatus, LinkStatus, PeerStatus, ReplicaStatus, Status, TableStatus};
 
@@ -124,6 +127,9 @@ pub struct Settings {
     pub keeps_log: bool,
     /// Whether a watching link waits for an end that was not there when it began.
     pub patient: bool,
+    /// Tables, by their names at the source, that are compared anew whatever is known of them; none are all that the link
+    /// carries. Such a run begins no table, and leaves `protect` as it is.
+    pub resync: Option<Vec<String>>,
     /// How long it runs.
     pub run: Run,
 }
@@ -142,6 +148,7 @@ impl Default for Settings {
             every: Duration::ZERO,
             keeps_log: true,
             patient: false,
+            resync: None,
             run: Run::UntilInStep,
         }
     }

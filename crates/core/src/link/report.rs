@@ -38,8 +38,10 @@ pub struct Report {
     pub journaled: u64,
     /// The run's name in the journal.
     pub run: String,
-    /// Rows that could not be written, now.
+    /// Rows in quarantine now: the first of them.
     pub held: Vec<Held>,
+    /// How many there are.
+    pub held_rows: u64,
     /// Tables halted, with what would mend them.
     pub halted: BTreeMap<String, String>,
     /// References to rows that are not there, seen while applying.
@@ -50,6 +52,8 @@ pub struct Report {
     pub notices: Vec<String>,
     /// Whether the target reached what the source held at that moment.
     pub in_step: bool,
+    /// Whether the tables to be compared anew are recorded as such: then a further attempt goes on instead of beginning anew.
+    pub resynced: bool,
     /// How long it took.
     pub seconds: f64,
 }
@@ -57,7 +61,7 @@ pub struct Report {
 impl Report {
     /// Whether a person should look.
     pub fn needs_attention(&self) -> bool {
-        !self.held.is_empty() || !self.halted.is_empty()
+        self.held_rows > 0 || !self.halted.is_empty()
     }
 
     /// Changes applied.

@@ -6,7 +6,7 @@ use super::throttle::Throttle;
 use super::{Ends, Link, Report, Run, Settings};
 use crate::apply::{Existing, Ledger, Phase, TableLedger, Target, Writer};
 use crate::capture::{Reader, Resumed, Source, Survey};
-use crate::change::{Mapping, Position, Scope, Table};
+use crate::change::{Key, Mapping, Position, Scope, Table};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
 use crate::transport::{Budget, Pace};
@@ -43,6 +43,8 @@ pub(super) struct Session<'a> {
     pub(super) mappings: Arc<[Mapping]>,
     pub(super) tables: Vec<Table>,
     pub(super) ledger: Ledger,
+    /// By mapping, where a round of trying rows of the quarantine again goes on.
+    pub(super) tried: BTreeMap<usize, Key>,
     /// By mapping; the truth is the target's ledger, this is its copy.
     pub(super) phases: Vec<Phase>,
     pub(super) position: Position,
@@ -66,6 +68,16 @@ pub(super) struct Names {
     reversal: String,
 }
 
+impl Names {
+    /// The refusal to work on a link that was never begun.
+    pub(super) fn not_begun(&self) -> Error {
+        let (source, target) = (&self.source_name, &self.target_name);
+        Error::new(Kind::Invalid, code::USAGE, format!("{target} has no sync from {source}"))
+            .meaning("Nothing was read or written.")
+            .remedy(format!("`tidewater status` lists the syncs of {target}; `tidewater sync` begins one."))
+    }
+}
+
 impl<'a> Session<'a> {
     /// Opens both ends and resolves the scope. Writes nothing.
     pub(super) async fn open(link: &'a mut Link, report: &'a mut Report) -> Result<Session<'a>> {
@@ -79,18 +91,14 @@ impl<'a> Session<'a> {
         let mut target = link.ends.target().await?;
         let target_survey = target.survey().await?;
         refuse_reversal(&source_survey, &target_survey, &names)?;
-        let (mut tables, mappings) = resolve(&link.settings, &source_survey, &names)?;
-        if source_survey.dialect != target_survey.dialect {
-            tables = tables.into_iter().map(Table::in_other_words).collect();
-        }
-        let identity = format!("{}|{}|{}", link.settings.sync, source_survey.identity, target_survey.identity);
-        let id = blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned();
+        let id = link_id(&link.settings.sync, &source_survey.identity, &target_survey.identity);
         let writer = Writer {
             link: id.clone(),
             source: names.source_name.clone(),
             source_identity: source_survey.identity.clone(),
             existing: link.settings.existing,
-            protect: (link.settings.run != Run::Once).then_some(link.settings.protect),
+            protect: (link.settings.run != Run::Once && link.settings.resync.is_none())
+                .then_some(link.settings.protect),
             run_triggers: link.settings.run_triggers.clone(),
             journal_keep_days: link.settings.journal_keep_days,
         };
@@ -100,6 +108,10 @@ impl<'a> Session<'a> {
             target_identity: target_survey.identity.clone(),
         };
         let ledger = target.ledger(&writer).await?;
+        let (mut tables, mappings) = resolve(&link.settings, &source_survey, &ledger, &names)?;
+        if source_survey.dialect != target_survey.dialect {
+            tables = tables.into_iter().map(Table::in_other_words).collect();
+        }
         link.opened = true;
         report.link = id;
         report.tables = tables.iter().map(|t| t.name.clone()).collect();
@@ -124,6 +136,7 @@ impl<'a> Session<'a> {
             position: ledger.position.clone().unwrap_or_default(),
             durable: None,
             ledger,
+            tried: BTreeMap::new(),
             throttle: Throttle::new(link.settings.rows_per_second_max),
             pace: Pace::default(),
             lanes: None,
@@ -142,6 +155,7 @@ impl<'a> Session<'a> {
             let created = fit.created.contains(&mapping.target.table);
             phases.push(self.phase_of(mapping, created, fit.unfit.get(&at)).await?);
         }
+        self.compare_anew(&mut phases)?;
         self.refuse_collisions(&phases).await?;
         let resume = self.ledger.position.clone();
         let start = self.source.begin(&self.reader, self.mappings.clone(), resume.as_ref()).await?;
@@ -167,11 +181,36 @@ impl<'a> Session<'a> {
         let tables = self.ledger_tables(|_| true);
         let anew = (start.resumed != Resumed::At).then_some(&start.position);
         self.target.record(anew, &tables).await?;
+        self.report.resynced = self.settings.resync.is_some();
         self.position = start.position;
         // The source may now forget which tables were void: the target's ledger has it.
         self.durable = Some(self.position.clone());
         self.confirm(true).await?;
         self.note_vanished();
+        Ok(())
+    }
+
+    /// Tables that somebody wants to be compared are, whatever is known of them.
+    fn compare_anew(&self, phases: &mut [Phase]) -> Result<()> {
+        let Some(wanted) = self.settings.resync.as_ref().filter(|_| !self.report.resynced) else { return Ok(()) };
+        let known: Vec<&str> = self.mappings.iter().map(|mapping| mapping.source.table.as_str()).collect();
+        if let Some(unknown) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+            let what = format!("{} gets no table {unknown} from {}", self.names.target_name, self.names.source_name);
+            return Err(Error::new(Kind::Invalid, code::USAGE, what)
+                .meaning("Nothing was read or written.")
+                .remedy(format!("This sync carries: {}", known.join(", "))));
+        }
+        for (name, phase) in known.iter().zip(phases) {
+            let is_wanted = wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+            let began = match phase {
+                Phase::Copying(done) => !done.is_empty(),
+                Phase::Comparing | Phase::Following => true,
+                Phase::Halted(_) | Phase::Meeting => false,
+            };
+            if is_wanted && began {
+                *phase = Phase::Comparing;
+            }
+        }
         Ok(())
     }
 
@@ -325,6 +364,12 @@ impl<'a> Session<'a> {
     }
 }
 
+/// The name under which both ends know a link: made of its sync's name and of their identities.
+pub fn link_id(sync: &str, source_identity: &str, target_identity: &str) -> String {
+    let identity = format!("{sync}|{source_identity}|{target_identity}");
+    blake3::hash(identity.as_bytes()).to_hex()[..16].to_owned()
+}
+
 /// `sync B A` over an established A→B would send old rows back over newer ones.
 fn refuse_reversal(source: &Survey, target: &Survey, names: &Names) -> Result<()> {
     if !source.fed_by.iter().any(|feed| feed.source_identity == target.identity) {
@@ -344,8 +389,20 @@ fn refuse_reversal(source: &Survey, target: &Survey, names: &Names) -> Result<()
 }
 
 /// The tables of the scope and their mappings, in an order in which parents come before their children.
-fn resolve(settings: &Settings, survey: &Survey, names: &Names) -> Result<(Vec<Table>, Arc<[Mapping]>)> {
-    let tables = select(&settings.scope, survey, &names.source_name)?;
+fn resolve(
+    settings: &Settings,
+    survey: &Survey,
+    ledger: &Ledger,
+    names: &Names,
+) -> Result<(Vec<Table>, Arc<[Mapping]>)> {
+    let mut known = survey.clone();
+    if settings.resync.is_some() {
+        if ledger.position.is_none() {
+            return Err(names.not_begun());
+        }
+        known.tables.retain(|table| ledger.tables.contains_key(&table.name));
+    }
+    let tables = select(&settings.scope, &known, &names.source_name)?;
     let mappings = tables.iter().map(|t| settings.scope.special(&t.name).resolve(t)).collect::<Result<Vec<_>>>()?;
     Ok((tables, mappings.into()))
 }

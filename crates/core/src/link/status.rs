@@ -18,6 +18,11 @@ pub struct Status {
     pub replica: Option<ReplicaStatus>,
 }
 
+impl Status {
+    /// So many rows in quarantine are named.
+    pub const HELD_MAX: u64 = 100;
+}
+
 /// A link that reads this database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FollowerStatus {
@@ -46,6 +51,13 @@ pub enum Behind {
     TooFar,
 }
 
+impl LinkStatus {
+    /// How many rows are in quarantine.
+    pub fn held_rows(&self) -> u64 {
+        self.tables.iter().map(|table| table.held).sum()
+    }
+}
+
 /// A link that writes this database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkStatus {
@@ -61,8 +73,10 @@ pub struct LinkStatus {
     pub updated_at: String,
     /// Its tables.
     pub tables: Vec<TableStatus>,
-    /// The rows it holds back.
+    /// The first rows in quarantine, at most [`Status::HELD_MAX`].
     pub held: Vec<Held>,
+    /// How many rows somebody discarded out of it that did not change at the source since.
+    pub discarded: u64,
 }
 
 /// One table of a link.
@@ -74,6 +88,8 @@ pub struct TableStatus {
     pub phase: String,
     /// Where halted: what would mend it.
     pub reason: Option<String>,
+    /// How many of its rows are in quarantine.
+    pub held: u64,
 }
 
 /// A database that takes part in syncs both ways.

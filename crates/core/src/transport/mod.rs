@@ -13,6 +13,7 @@ pub use raw::RawRows;
 
 use crate::apply::Stretch;
 use crate::change::{Change, Position};
+use std::collections::HashSet;
 
 /// Changes that are applied together in one transaction at the target, with the progress that they make.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +50,26 @@ pub enum Progress {
     },
     /// None: single rows that are mended.
     None,
+    /// Rows of the quarantine are tried again. Those whose entry has changed since they were read are left alone.
+    Retried {
+        /// For each change, how often its row had been tried when its entry was read.
+        tries: Vec<u64>,
+    },
+}
+
+impl Batch {
+    /// The same without the changes at some places.
+    #[must_use]
+    pub fn without(&self, places: &HashSet<usize>) -> Self {
+        let changes = self.changes.iter().enumerate().filter(|(at, _)| !places.contains(at));
+        Self {
+            emptied: self.emptied.clone(),
+            changes: changes.map(|(_, change)| change.clone()).collect(),
+            progress: self.progress.clone(),
+            settled: self.settled,
+            mode: self.mode.clone(),
+        }
+    }
 }
 
 /// How a batch meets rows that the target has already.

@@ -7,7 +7,9 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tidewater_core::apply::{Durability, Held, Ledger, MemoryTarget, Prepared, TableLedger, Target, Writer, Written};
+use tidewater_core::apply::{
+    Durability, Ledger, MemoryTarget, Prepared, Quarantined, TableLedger, Target, Which, Writer, Written,
+};
 use tidewater_core::capture::{Feed, MemorySource, Read, Reader, Source, Start, Survey};
 use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
 use tidewater_core::env::Env;
@@ -31,8 +33,6 @@ pub(crate) struct Notes {
     pub(crate) never_durable: AtomicBool,
     /// This table does not fit at the target, and cannot be written.
     pub(crate) unfit: Mutex<Option<String>>,
-    /// Rows that the target holds, beside those that it held itself.
-    pub(crate) held: Mutex<Vec<Held>>,
     /// The next this many reads say that the schema changed.
     pub(crate) schema_changes: AtomicU64,
     /// How often a source was begun.
@@ -49,7 +49,6 @@ impl Notes {
             disk_full: AtomicBool::new(false),
             never_durable: AtomicBool::new(false),
             unfit: Mutex::default(),
-            held: Mutex::default(),
             schema_changes: AtomicU64::new(0),
             begun: AtomicU64::new(0),
         }
@@ -147,9 +146,11 @@ impl Source for Watched<MemorySource> {
 #[async_trait]
 impl Target for Watched<MemoryTarget> {
     async fn ledger(&mut self, writer: &Writer) -> Result<Ledger> {
-        let mut ledger = call(&self.notes, self.inner.ledger(writer)).await?;
-        ledger.held.extend(self.notes.held.lock().expect("not poisoned").clone());
-        Ok(ledger)
+        call(&self.notes, self.inner.ledger(writer)).await
+    }
+
+    async fn held(&mut self, which: &Which) -> Result<Vec<Quarantined>> {
+        call(&self.notes, self.inner.held(which)).await
     }
 
     async fn prepare(&mut self, mappings: Arc<[Mapping]>, tables: &[Table], create: bool) -> Result<Prepared> {

@@ -242,7 +242,7 @@ async fn rows_tried_again_keep_to_the_rows_per_second() {
     let mut world = World::of_products(1_000);
     world.ran(world.run().await);
     let held = |id| Held { table: "products".into(), key: crate::given::key(id), reason: "in the way".into() };
-    *world.notes.held.lock().expect("not poisoned") = (1..=1_000).map(held).collect();
+    world.target.with(|target| target.held = (1..=1_000).map(held).collect());
     world.settings.rows_per_second_max = Some(RATE);
     let start = world.elapsed();
     world.ran(world.run().await);

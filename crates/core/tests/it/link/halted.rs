@@ -55,7 +55,7 @@ async fn rows_held_of_a_halted_table_wait_with_it() {
     let world = orders_and_products();
     world.ran(world.run().await);
     let held = Held { table: "orders".to_owned(), key: key(1), reason: "its place was taken".to_owned() };
-    world.notes.held.lock().expect("not poisoned").push(held.clone());
+    world.target.with(|target| target.held.push(held.clone()));
     unfit(&world, Some("orders"));
     world.writes("products", 1, Some("renamed"));
     let report = world.ran(world.run().await);
