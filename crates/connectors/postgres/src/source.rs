@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tidewater_core::capture::{Read, Reader as LinkReader, Source, Start};
-use tidewater_core::change::{Change, Key, Mapping, Op, Position, RangeHash, Row, RowHash, Transaction, View};
+use tidewater_core::change::{Change, Key, Mapping, Op, Origin, Position, RangeHash, Row, RowHash, Transaction, View};
 use tidewater_core::env::Env;
 use tidewater_core::transport::Budget;
 use tidewater_core::verify::{Chunk, Part, Range};
@@ -32,6 +32,8 @@ pub struct PostgresSource {
     access: Access,
     name: String,
     mappings: Arc<[Mapping]>,
+    /// Whether whoever reads is to be told where each change comes from.
+    origins: bool,
     /// The tables as they were when the mappings were made.
     known: BTreeMap<String, Details>,
     stream: Option<Stream>,
@@ -55,6 +57,7 @@ impl PostgresSource {
             access,
             name: String::new(),
             mappings: Arc::new([]),
+            origins: false,
             known: BTreeMap::new(),
             stream: None,
             put_by: None,
@@ -82,6 +85,7 @@ impl PostgresSource {
             copied_until: goal,
             goal,
             mappings: self.mappings.clone(),
+            origins: self.origins,
             tables: self.known.clone(),
         };
         self.stream = Some(Stream::start(&self.settings, &self.env, wanted).await?);
@@ -166,6 +170,7 @@ impl PostgresSource {
         Ok(Read::Changes(Transaction {
             emptied: pieces.emptied,
             changes,
+            origins: pieces.origins,
             position: pieces.point.position(),
             settled,
             folded: false,
@@ -180,6 +185,7 @@ impl PostgresSource {
 struct Gathered {
     emptied: Vec<usize>,
     entries: Vec<Entry>,
+    origins: Vec<Origin>,
     point: Point,
     after_ms: Option<i64>,
     left_out: u64,
@@ -191,6 +197,7 @@ impl Gathered {
     fn add(&mut self, piece: Changes) {
         self.emptied.extend(piece.emptied);
         self.entries.extend(piece.entries);
+        self.origins.extend(piece.origins);
         self.point = piece.point;
         self.after_ms = self.after_ms.or(piece.committed_ms);
         self.left_out += piece.left_out;
@@ -215,6 +222,7 @@ impl Source for PostgresSource {
         self.reader.survey().await?;
         self.known = self.reader.tables.clone();
         self.name = capture::name(&link.link);
+        self.origins = link.origins;
         let start =
             capture::begin((&mut self.reader.session, &self.env), &self.known, &self.name, &mappings, resume).await?;
         capture::note_target(&mut self.reader.session, &self.name, link).await?;

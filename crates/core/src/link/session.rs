@@ -94,6 +94,7 @@ impl<'a> Session<'a> {
             link: id.clone(),
             target: names.target_name.clone(),
             target_identity: target_survey.identity.clone(),
+            origins: target.streams(),
         };
         let ledger = target.ledger(&writer).await?;
         link.opened = true;
@@ -142,7 +143,8 @@ impl<'a> Session<'a> {
         self.report.installed.extend(start.installed.clone());
         let lost = match &start.resumed {
             Resumed::Lost(why) => {
-                self.notice(format!("{}: {why}; all tables are compared", self.names.source_name));
+                let what = if self.target.streams() { "all rows are sent again" } else { "all tables are compared" };
+                self.notice(format!("{}: {why}; {what}", self.names.source_name));
                 true
             }
             Resumed::Fresh | Resumed::At => false,
@@ -151,6 +153,10 @@ impl<'a> Session<'a> {
             let stale = lost || start.void.contains(&at);
             if stale && matches!(phase, Phase::Following | Phase::Copying(Some(_))) {
                 *phase = Phase::Comparing;
+            }
+            // There is nothing to compare with.
+            if self.target.streams() && matches!(phase, Phase::Comparing | Phase::Meeting) {
+                *phase = Phase::Copying(None);
             }
         }
         let made = self.target.prepare(self.mappings.clone(), &self.tables, true).await?;

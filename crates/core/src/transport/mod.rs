@@ -9,15 +9,17 @@ mod fold;
 pub use budget::{Budget, Pace};
 pub use fold::fold;
 
-use crate::change::{Change, Key, Position};
+use crate::change::{Change, Key, Origin, Position};
 
 /// Changes that are applied together in one transaction at the target, with the progress that they make.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Tables (by index of the mapping) whose rows all go first, as far as the mapping sees them.
     pub emptied: Vec<usize>,
-    /// At most one change per row.
+    /// At most one change per row; all of them, in order, for a target that [streams](crate::apply::Target::streams).
     pub changes: Vec<Change>,
+    /// As in a transaction; empty for every other target.
+    pub origins: Vec<Origin>,
     /// Stored in the same transaction as the changes.
     pub progress: Progress,
     /// Whether the source was consistent after these changes: only then do references have to hold.
