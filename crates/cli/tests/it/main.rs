@@ -9,6 +9,7 @@ mod given;
 mod kill;
 mod postgres;
 mod schema;
+mod stdout;
 mod sync;
 mod teardown;
 mod tidy;
