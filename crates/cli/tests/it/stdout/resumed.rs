@@ -33,8 +33,7 @@ impl Reader {
     }
 
     fn table(&self) -> String {
-        let rows: Vec<String> = self.rows.iter().map(|(key, v)| format!("{key}|{v}")).collect();
-        let mut rows = rows;
+        let mut rows: Vec<String> = self.rows.iter().map(|(key, v)| format!("{key}|{v}")).collect();
         rows.sort_unstable();
         rows.join("\n")
     }
@@ -87,7 +86,7 @@ fn whoever_drops_known_ids_misses_nothing_of_a_server_whenever_a_run_is_killed()
     let mut reader = Reader::default();
     let start = |flags: &str| {
         let url = server.url("shop");
-        format!("tidewater sync '{url}' stdout: --state s {flags} >>out 2>>err")
+        format!("exec tidewater sync '{url}' stdout: --state s {flags} >>out 2>>err")
     };
     for round in 0..12_u64 {
         let before = out_length(&place);
@@ -104,8 +103,7 @@ fn whoever_drops_known_ids_misses_nothing_of_a_server_whenever_a_run_is_killed()
                 );
             }
             until("something printed", || out_length(&place) > before);
-            let pid = out(&place, "pid");
-            place.copies_and_runs(&format!("kill -KILL $(pgrep -P {0} || echo {0}) 2>&1 || true", pid.trim()));
+            place.copies_and_runs("kill -KILL $(cat pid)").exits(0);
             running.join().expect("it has ended");
         });
     }
