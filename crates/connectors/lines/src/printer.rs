@@ -169,7 +169,7 @@ mod tests {
             std::fs::write(&path, before).expect("written");
             let file = File::options().append(true).open(&path).expect("opened");
             end_torn_line(&file, &path).expect("mended");
-            assert_eq!(std::fs::read_to_string(&path).expect("read"), after, "{before:.40}");
+            assert_eq!(tidewater_core::env::read_text_max(&path, 1 << 20).expect("read"), after, "{before:.40}");
         }
     }
 }
