@@ -183,9 +183,11 @@ impl Link {
         let mut report = Report::default();
         let ended = self.run_until_it_ends(&mut report).await;
         let left = self.leave(&mut report).await;
-        self.tell(&State::Stopped);
         match (ended, left) {
-            (Ok(()), Ok(())) => Ok(report),
+            (Ok(()), Ok(())) => {
+                self.tell(&State::Stopped);
+                Ok(report)
+            }
             (Ok(()), Err(error)) | (Err(error), Ok(())) => Err(error),
             (Err(error), Err(left)) => Err(left_behind(error, &left)),
         }
