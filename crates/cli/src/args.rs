@@ -23,6 +23,7 @@ use tidewater_core::link::Existing;
   tidewater sync sqlite:shop.db sqlite:till.db              bring till.db up to shop.db; later runs send only changes
   tidewater sync sqlite:shop.db sqlite:till.db --watch      and keep it so until Ctrl-C
   tidewater sync sqlite:shop.db sqlite:till.db --both-ways  both accept writes
+  tidewater sync postgres://ana@db/shop stdout: | jq        print rows and changes as lines of JSON
   tidewater sync postgres://ana@db/shop sqlite:shop.db      between a PostgreSQL database and a file, either way
   tidewater verify sqlite:shop.db sqlite:till.db            prove that both are equal
   tidewater run                                             everything in tidewater.toml
@@ -48,6 +49,7 @@ pub(crate) enum Command {
   tidewater sync postgres://ana@db.example.org/shop sqlite:shop.db --watch
   tidewater sync sqlite:shop.db postgres://ana@localhost/shop --existing overwrite
   tidewater sync sqlite:shop.db sqlite:till.db --both-ways --prefer newest:updated_at
+  tidewater sync postgres://ana@localhost/shop stdout: --watch | jq -c .row
 
 A database is written sqlite:PATH or postgres://USER@HOST:PORT/DATABASE. A password comes from PGPASSWORD or
 ~/.pgpass; the connection is encrypted and the certificate verified, unless ?sslmode= says otherwise.
@@ -94,7 +96,8 @@ Both ways, rows that both sides changed are settled by the rule and kept: see `t
 pub(crate) struct SyncArgs {
     /// Where rows come from, as sqlite:PATH or postgres://USER@HOST/DATABASE
     pub(crate) source: String,
-    /// Where rows go, written the same way; a file is created if missing, and so are tables
+    /// Where rows go, written the same way; a file is created if missing, and so are tables. Or stdout: for a line of
+    /// JSON each
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) both: BothWaysArgs,
@@ -117,6 +120,9 @@ pub(crate) struct SyncArgs {
     /// what changed; the server keeps its log until then
     #[arg(long, conflicts_with_all = ["both_ways", "once"])]
     pub(crate) keep_slot: bool,
+    /// With the target stdout: remember in this file how far it came, so that the next run prints only what changed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["both_ways", "once"])]
+    pub(crate) state: Option<PathBuf>,
     /// Send at most this many rows a second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "both_ways")]
     pub(crate) rows_per_second_max: Option<u64>,

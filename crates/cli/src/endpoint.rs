@@ -17,6 +17,7 @@ use tidewater_core::change::Key;
 use tidewater_core::env::Env;
 use tidewater_core::link::Status;
 use tidewater_core::{Error, Kind, Result, code};
+use tidewater_lines::{LinesTarget, Output};
 use tidewater_postgres::{Host, PostgresSource, PostgresTarget, Settings};
 use tidewater_sqlite::{Database, SqliteSource, SqliteTarget};
 
@@ -27,6 +28,8 @@ pub(crate) enum Endpoint {
     Sqlite(Database),
     /// A database of a server.
     Postgres(Box<Settings>),
+    /// Standard output, as lines of JSON.
+    Stdout(Output),
 }
 
 /// What an endpoint is opened for.
@@ -66,6 +69,7 @@ impl Endpoint {
         match self {
             Endpoint::Sqlite(database) => database.shown.clone(),
             Endpoint::Postgres(settings) => settings.shown(),
+            Endpoint::Stdout(output) => output.shown(),
         }
     }
 
@@ -74,6 +78,7 @@ impl Endpoint {
         match self {
             Endpoint::Sqlite(database) => typed(database),
             Endpoint::Postgres(settings) => quoted(&settings.typed()),
+            Endpoint::Stdout(output) => quoted(&output.shown()),
         }
     }
 
@@ -92,7 +97,7 @@ impl Endpoint {
     pub(crate) fn is_missing(&self) -> bool {
         match self {
             Endpoint::Sqlite(database) => !database.exists(),
-            Endpoint::Postgres(_) => false,
+            Endpoint::Postgres(_) | Endpoint::Stdout(_) => false,
         }
     }
 
@@ -108,6 +113,7 @@ impl Endpoint {
         match self {
             Endpoint::Sqlite(database) => tidewater_sqlite::status(database, env),
             Endpoint::Postgres(settings) => tidewater_postgres::status(settings, env).await,
+            Endpoint::Stdout(output) => output.status(),
         }
     }
 
@@ -116,6 +122,9 @@ impl Endpoint {
         match self {
             Endpoint::Sqlite(database) => Ok(Box::new(SqliteSource::open(database, access.into(), env)?)),
             Endpoint::Postgres(settings) => Ok(Box::new(PostgresSource::open(settings, access.into(), env).await?)),
+            Endpoint::Stdout(output) => {
+                Err(no_rows(output, "it cannot be a source", "Name a database first, and stdout: second."))
+            }
         }
     }
 
@@ -124,6 +133,7 @@ impl Endpoint {
         match self {
             Endpoint::Sqlite(database) => Ok(Box::new(SqliteTarget::open(database, access.into(), env)?)),
             Endpoint::Postgres(settings) => Ok(Box::new(PostgresTarget::open(settings, access.into(), env).await?)),
+            Endpoint::Stdout(output) => Ok(Box::new(LinesTarget::open(output, env))),
         }
     }
 
@@ -134,6 +144,7 @@ impl Endpoint {
             Endpoint::Postgres(settings) => {
                 PostgresTarget::open(settings, Access::Write.into(), env).await?.restore(run).await
             }
+            Endpoint::Stdout(output) => Err(no_journal(output)),
         }
     }
 
@@ -144,6 +155,7 @@ impl Endpoint {
             Endpoint::Postgres(settings) => {
                 PostgresTarget::open(settings, Access::Write.into(), env).await?.forget(days).await
             }
+            Endpoint::Stdout(output) => Err(no_journal(output)),
         }
     }
 
@@ -152,6 +164,7 @@ impl Endpoint {
         match self {
             Endpoint::Sqlite(database) => tidewater_sqlite::quarantine(database, which, env),
             Endpoint::Postgres(settings) => tidewater_postgres::quarantine(settings, which, env).await,
+            Endpoint::Stdout(output) => Err(no_quarantine(output)),
         }
     }
 
@@ -160,6 +173,7 @@ impl Endpoint {
         match self {
             Endpoint::Sqlite(database) => tidewater_sqlite::discard(database, which, keys, env),
             Endpoint::Postgres(settings) => tidewater_postgres::discard(settings, which, keys, env).await,
+            Endpoint::Stdout(output) => Err(no_quarantine(output)),
         }
     }
 
@@ -168,13 +182,14 @@ impl Endpoint {
         match self {
             Endpoint::Sqlite(_) => "a change log (_tidewater_…) and 4 to 6 triggers on each table",
             Endpoint::Postgres(_) => "a publication and a logical replication slot (tidewater_…)",
+            Endpoint::Stdout(_) => "nothing",
         }
     }
 
     /// By what means a trigger that is listed in `run_triggers` runs here, in words for people.
     pub(crate) fn how_it_runs(&self) -> &'static str {
         match self {
-            Endpoint::Sqlite(_) => "",
+            Endpoint::Sqlite(_) | Endpoint::Stdout(_) => "",
             Endpoint::Postgres(_) => " (ENABLE ALWAYS TRIGGER, put back by teardown)",
         }
     }
@@ -184,6 +199,21 @@ impl Endpoint {
         match self {
             Endpoint::Sqlite(_) => "positions and a journal (_tidewater_…)",
             Endpoint::Postgres(_) => "positions and a journal (the schema tidewater)",
+            Endpoint::Stdout(output) if output.is_resumable() => "how far it came (the state file)",
+            Endpoint::Stdout(_) => "nothing; what is installed at the source is taken out when a run ends",
+        }
+    }
+
+    /// Whether it is standard output, which then holds nothing but rows.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self, Endpoint::Stdout(_))
+    }
+
+    /// Whether it remembers how far a sync to it came, so that the next run goes on from there.
+    pub(crate) fn remembers(&self) -> bool {
+        match self {
+            Endpoint::Sqlite(_) | Endpoint::Postgres(_) => true,
+            Endpoint::Stdout(output) => output.is_resumable(),
         }
     }
 }
@@ -192,6 +222,23 @@ impl From<Database> for Endpoint {
     fn from(database: Database) -> Self {
         Endpoint::Sqlite(database)
     }
+}
+
+/// The refusal of what needs rows that are kept.
+pub(crate) fn no_rows(output: &Output, what: &str, remedy: &str) -> Error {
+    Error::new(Kind::Invalid, code::KEEPS_NO_ROWS, format!("{}: {what}", output.shown()))
+        .meaning("Standard output hands rows on and keeps none of them. Nothing was read or written.")
+        .remedy(remedy)
+}
+
+/// The refusal of what is about a journal.
+pub(crate) fn no_journal(output: &Output) -> Error {
+    no_rows(output, "it has no journal", "Nothing is replaced or deleted there. Name a database.")
+}
+
+/// The refusal of what is about rows that could not be written.
+fn no_quarantine(output: &Output) -> Error {
+    no_rows(output, "it has no quarantine", "Whatever comes is printed. Name a database.")
 }
 
 /// A SQLite database as a shell takes it.

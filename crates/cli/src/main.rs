@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     };
     if args.verbose > 0 {
         let level = if args.verbose == 1 { "info" } else { "debug" };
-        let crates = ["tidewater_core", "tidewater_postgres", "tidewater_sqlite"];
+        let crates = ["tidewater_core", "tidewater_lines", "tidewater_postgres", "tidewater_sqlite"];
         let directives = crates.map(|name| format!("{name}={level}")).join(",");
         let filter = tracing_subscriber::EnvFilter::new(directives);
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

@@ -67,6 +67,8 @@ pub mod code {
     pub const FORMAT: Code = Code(17);
     /// A statement failed in a way that has no number of its own.
     pub const STATEMENT: Code = Code(18);
+    /// The state file is none, or another sync's.
+    pub const STATE: Code = Code(19);
     /// Nothing to sync: no such table, or none left.
     pub const NO_TABLES: Code = Code(20);
     /// First contact: the target holds rows that this sync would change.
@@ -95,6 +97,8 @@ pub mod code {
     pub const NULL_KEY: Code = Code(41);
     /// A table cannot be carried at all.
     pub const UNSUPPORTED_TABLE: Code = Code(42);
+    /// The endpoint keeps no rows, so this cannot be done with it.
+    pub const KEEPS_NO_ROWS: Code = Code(43);
     /// A row could not be written at the target and is held.
     pub const ROW_HELD: Code = Code(50);
     /// The source no longer has our position.
@@ -115,6 +119,8 @@ pub mod code {
     pub const SERVER_SETTING: Code = Code(85);
     /// The log does not say which row was changed.
     pub const REPLICA_IDENTITY: Code = Code(86);
+    /// Whoever read the output closed it.
+    pub const OUTPUT_CLOSED: Code = Code(90);
     /// A bug in Tidewater.
     pub const INTERNAL: Code = Code(99);
 }

@@ -26,6 +26,9 @@ const ATTENTION: u8 = 1;
 /// An endpoint is unavailable.
 const UNAVAILABLE: u8 = 3;
 
+/// Whoever read the rows had enough: what the shell shows of a program that SIGPIPE ended.
+const OUTPUT_CLOSED: u8 = 128 + 13;
+
 /// Carries out what was typed; the exit code.
 pub(crate) async fn carry_out(args: Args) -> Result<u8> {
     match args.command {

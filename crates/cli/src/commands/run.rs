@@ -3,14 +3,14 @@
 use super::both_ways::{code_of, exchange};
 use super::direction::refuse_link;
 use super::wanted::{Wanted, WantedExchange, WantedLink, configuration, from_configuration};
-use super::{ATTENTION, DONE, stop_signal};
+use super::{ATTENTION, DONE, OUTPUT_CLOSED, stop_signal};
 use crate::args::RunArgs;
 use crate::endpoint::Pair;
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
 use tidewater_core::env::Env;
 use tidewater_core::link::{ExchangeReport, Link, Report, Run};
-use tidewater_core::{Error, Result};
+use tidewater_core::{Error, Result, code};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 pub(crate) async fn run(args: RunArgs) -> Result<u8> {
     let run = if args.until_in_step { Run::UntilInStep } else { Run::Watch };
     let all = from_configuration(&configuration(args.config)?, &args.syncs, run)?;
+    if all.iter().any(|wanted| matches!(wanted, Wanted::Link(link) if link.target.is_stdout())) {
+        output::keep_stdout_for_rows();
+    }
     let progress = Arc::new(Progress::new(run == Run::Watch, args.json));
     let stop = stop_signal();
     let mut running = JoinSet::new();
@@ -70,6 +73,7 @@ fn tell(wanted: &WantedLink, result: Result<Report>, json: bool) -> u8 {
             }
             if report.needs_attention() { ATTENTION } else { DONE }
         }
+        Err(closed) if closed.code == code::OUTPUT_CLOSED => OUTPUT_CLOSED,
         Err(error) => {
             output::failure_of(&wanted.name, &format!("{source} → {target} ended"), &error, json);
             crate::exit_code(&error)

@@ -2,14 +2,14 @@
 
 use super::direction::refuse_link;
 use super::wanted::{WantedLink, ad_hoc_scope};
-use super::{ATTENTION, DONE, stop_signal};
+use super::{ATTENTION, DONE, OUTPUT_CLOSED, stop_signal};
 use crate::args::SyncArgs;
 use crate::endpoint::{Endpoint, Pair};
 use crate::output::{self, Named, Progress};
 use std::sync::Arc;
-use tidewater_core::Result;
 use tidewater_core::env::Env;
 use tidewater_core::link::{Link, Run, Settings};
+use tidewater_core::{Error, Kind, Result, code};
 
 /// Runs it.
 pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
@@ -18,7 +18,10 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         (_, true) => Run::Once,
         _ => Run::UntilInStep,
     };
-    let (source, target) = (Endpoint::parse(&args.source)?, Endpoint::parse(&args.target)?);
+    if args.target.starts_with("stdout:") {
+        output::keep_stdout_for_rows();
+    }
+    let (source, target) = (Endpoint::parse(&args.source)?, target(&args)?);
     let (source_name, target_name) = (source.shown(), target.shown());
     let env = Env::real();
     let ends = Pair::writing(source, target, args.once, &env)?;
@@ -42,7 +45,10 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
     let mut link = Link::new(ends.clone(), wanted.settings, env, observer, stop_signal());
     let report = link.run().await;
     progress.clear();
-    let report = report?;
+    let report = match report {
+        Err(closed) if closed.code == code::OUTPUT_CLOSED => return Ok(OUTPUT_CLOSED),
+        report => report?,
+    };
     if args.json {
         output::line(&output::report_json(&source_name, &target_name, &report).to_string());
     } else {
@@ -51,4 +57,21 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         }
     }
     Ok(if report.needs_attention() { ATTENTION } else { DONE })
+}
+
+/// The target, with its state file where one is named.
+fn target(args: &SyncArgs) -> Result<Endpoint> {
+    let target = Endpoint::parse(&args.target)?;
+    match (target, &args.state) {
+        (target, None) => Ok(target),
+        (Endpoint::Stdout(output), Some(state)) if !output.is_resumable() => {
+            Ok(Endpoint::Stdout(output.with_state(state.clone())))
+        }
+        (target, Some(_)) => {
+            let what = format!("--state does not go with the target {}", target.shown());
+            Err(Error::new(Kind::Invalid, code::USAGE, what)
+                .meaning("A database remembers by itself how far a sync came, and stdout: has one file for it.")
+                .remedy("Leave --state out."))
+        }
+    }
 }

@@ -78,7 +78,7 @@ impl Peer {
                 .collect(),
             path: match endpoint {
                 Endpoint::Sqlite(database) => database.canonical().to_string_lossy().into_owned(),
-                Endpoint::Postgres(_) => endpoint.shown(),
+                Endpoint::Postgres(_) | Endpoint::Stdout(_) => endpoint.shown(),
             },
             endpoint: status.replica.map(|replica| replica.endpoint),
         }

@@ -3,7 +3,7 @@
 use super::wanted::{Wanted, WantedExchange, WantedLink, wanted};
 use super::{ATTENTION, DONE, Worst, stop_signal};
 use crate::args::VerifyArgs;
-use crate::endpoint::{Pair, SqliteMember};
+use crate::endpoint::{Endpoint, Pair, SqliteMember, no_rows};
 use crate::output::{self, GOOD, LOOK, Progress, STRONG, count, number, styled};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -84,6 +84,9 @@ async fn verify_one(wanted: &WantedLink, hint: Option<&str>, json: bool, stop: &
     let repair = hint.is_none();
     let progress = Arc::new(Progress::new(false, json));
     let (source, target) = (wanted.source.clone(), wanted.target.clone());
+    if let Endpoint::Stdout(output) = &target {
+        return Err(no_rows(output, "there is nothing to compare", "Compare two databases."));
+    }
     if target.is_missing() {
         return Err(target.missing("There is nothing to compare with. Nothing was changed."));
     }

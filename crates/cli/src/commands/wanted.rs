@@ -2,13 +2,14 @@
 
 use crate::args::{BothWaysArgs, PairArgs, PreferArg, RuleArg, SideArg};
 use crate::config::{self, BothWays, Config, Latency, OneWay, Sync};
-use crate::endpoint::{Endpoint, SqliteMember};
+use crate::endpoint::{Endpoint, SqliteMember, no_rows};
 use std::path::PathBuf;
 use std::time::Duration;
-use tidewater_core::change::{Pattern, Scope, TableScope};
-use tidewater_core::link::{ExchangeSettings, Prefer, Run, Settings};
+use tidewater_core::change::{Deletes, Pattern, Scope, TableScope};
+use tidewater_core::link::{ExchangeSettings, Existing, Prefer, Run, Settings};
 use tidewater_core::merge::{Policy, Rule};
 use tidewater_core::{Error, Kind, Result, code};
+use tidewater_lines::Output;
 use tidewater_sqlite::Database;
 
 /// What runs by itself.
@@ -36,6 +37,39 @@ pub(super) struct WantedExchange {
 }
 
 impl WantedLink {
+    /// Refuses what its target cannot do yet, so that nobody relies on it.
+    pub(super) fn checked(self) -> Result<Self> {
+        if let Endpoint::Stdout(output) = &self.source {
+            return Err(no_rows(output, "it cannot be a source", "Name a database first, and stdout: second."));
+        }
+        if let Endpoint::Stdout(output) = self.target.clone() {
+            return self.printed_to(&output);
+        }
+        Ok(self)
+    }
+
+    /// As it is where rows are printed: what is about rows that are kept is refused.
+    fn printed_to(mut self, output: &Output) -> Result<Self> {
+        let settings = &mut self.settings;
+        let marks = |table: &TableScope| matches!(table.deletes, Deletes::Mark { .. });
+        for (is_asked, what) in [
+            (settings.protect, "--protect and local_writes"),
+            (!settings.run_triggers.is_empty(), "run_triggers"),
+            (settings.existing != Existing::Refuse, "--existing and existing"),
+            (settings.journal_keep_days.is_some(), "--journal-keep-days and journal_keep_days"),
+            (settings.scope.special.values().any(marks), "deletes as marks"),
+        ] {
+            if is_asked {
+                let what = format!("{what} mean nothing there");
+                return Err(no_rows(output, &what, "Leave it out."));
+            }
+        }
+        settings.leaves = !output.is_resumable();
+        // What is taken out altogether does not have to be made small.
+        settings.keeps_log |= settings.leaves;
+        Ok(self)
+    }
+
     /// Between which.
     pub(super) fn shown(&self) -> String {
         format!("{} → {}", self.source.shown(), self.target.shown())
@@ -88,7 +122,7 @@ pub(super) fn wanted(args: PairArgs, both: Option<&BothWaysArgs>) -> Result<Vec<
         return Ok(vec![Wanted::Exchange(ad_hoc_exchange(source, target, &args.tables, both, Run::UntilInStep))]);
     }
     let settings = Settings { scope: ad_hoc_scope(&args.tables), ..Settings::default() };
-    Ok(vec![Wanted::Link(WantedLink { name: "sync".into(), source, target, settings })])
+    Ok(vec![Wanted::Link(WantedLink { name: "sync".into(), source, target, settings }.checked()?)])
 }
 
 /// The scope of a sync without a file.

@@ -135,6 +135,11 @@ fn absolute(url: &str, folder: &Path, surroundings: &Surroundings<'_>) -> Result
         // What it says against a URL holds nothing of its secrets.
         Settings::parse_in(url, |name| (surroundings.variable)(name).ok()).map_err(|error| error.to_string())?;
     }
+    if let Some((stdout, state)) = url.split_once("?state=").filter(|_| scheme == "stdout") {
+        let state = folder.join(state);
+        let state = state.to_str().ok_or("the folder of the configuration has a name that is not valid UTF-8")?;
+        return Ok(format!("{stdout}?state={state}"));
+    }
     let Some(path) = sqlite_path(url) else { return Ok(url.to_owned()) };
     if path.is_empty() {
         return Err("this URL names no file; write \"sqlite:PATH\"".into());

@@ -1,15 +1,17 @@
 //! Reading URLs, and who of their endpoints can do what. Tests: at the end, and `bad_input.rs` of the command's.
 
-use super::Endpoint;
+use super::{Endpoint, no_journal, no_rows};
 use tidewater_core::{Error, Kind, Result, code};
+use tidewater_lines::Output;
 use tidewater_postgres::Settings;
 use tidewater_sqlite::Database;
 
 /// Kinds of endpoints that are to come.
-const LATER: [&str; 7] = ["mysql", "mariadb", "nats", "kafka", "http", "https", "stdout"];
+const LATER: [&str; 6] = ["mysql", "mariadb", "nats", "kafka", "http", "https"];
 
 /// How they are written.
-const FORMS: &str = "Write a SQLite database as sqlite:PATH, a PostgreSQL database as postgres://USER@HOST/DATABASE";
+const FORMS: &str = "Write a SQLite database as sqlite:PATH, a PostgreSQL database as postgres://USER@HOST/DATABASE, standard \
+    output as stdout:";
 
 impl Endpoint {
     /// Reads the URL of an endpoint.
@@ -17,6 +19,7 @@ impl Endpoint {
         match url.split_once(':') {
             Some(("sqlite", rest)) => sqlite(url, rest),
             Some((scheme @ ("postgres" | "postgresql"), _)) => postgres(scheme, url),
+            Some(("stdout", rest)) => stdout(url, rest),
             Some((scheme, _)) if LATER.contains(&scheme) => {
                 let what = format!("{scheme}: endpoints are not built yet");
                 Err(Error::new(Kind::Invalid, code::NOT_BUILT, what)
@@ -47,6 +50,9 @@ impl Endpoint {
                     .meaning("Both ways, this version carries rows between SQLite databases. Nothing was changed.")
                     .remedy("One way it does: leave --both-ways out."))
             }
+            Endpoint::Stdout(output) => {
+                Err(no_rows(&output, "it cannot take part in a sync both ways", "Leave --both-ways out."))
+            }
         }
     }
 
@@ -65,6 +71,7 @@ impl Endpoint {
                         endpoint.typed()
                     )))
             }
+            Endpoint::Stdout(output) => Err(no_journal(&output)),
         }
     }
 }
@@ -80,6 +87,20 @@ fn sqlite(url: &str, rest: &str) -> Result<Endpoint> {
         return Err(refused(format!("{url} names no file"), remedy));
     }
     Ok(Endpoint::Sqlite(Database::new(path)))
+}
+
+fn stdout(url: &str, rest: &str) -> Result<Endpoint> {
+    let (name, query) = rest.split_once('?').map_or((rest, None), |(name, query)| (name, Some(query)));
+    let state = query.map(|query| query.strip_prefix("state=").filter(|path| !path.is_empty()));
+    let is_name = name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
+    match (is_name, state) {
+        (true, None) => Ok(Endpoint::Stdout(Output::new(name, None))),
+        (true, Some(Some(path))) => Ok(Endpoint::Stdout(Output::new(name, Some(path.into())))),
+        _ => Err(refused(
+            format!("{url} is not the URL of standard output"),
+            "Write stdout:, stdout:NAME, or stdout:?state=FILE to go on where the last run ended.",
+        )),
+    }
 }
 
 fn postgres(scheme: &str, url: &str) -> Result<Endpoint> {

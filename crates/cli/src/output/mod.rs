@@ -1,5 +1,6 @@
 //! Everything that reaches a terminal. Colours only there, and never under NO_COLOR; tables are aligned; facts go
-//! to standard output, progress and failures to standard error.
+//! to standard output, progress and failures to standard error. Where rows go to standard output, all else goes to
+//! standard error.
 
 mod exchange;
 mod json;
@@ -13,6 +14,7 @@ pub(crate) use summary::summary;
 
 use anstyle::{AnsiColor, Style};
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tidewater_core::Error;
 use unicode_width::UnicodeWidthStr;
 
@@ -32,8 +34,19 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Whether standard output is for rows alone.
+static ROWS_ONLY: AtomicBool = AtomicBool::new(false);
+
+/// From now on standard output is for rows alone: facts go to standard error.
+pub(crate) fn keep_stdout_for_rows() {
+    ROWS_ONLY.store(true, Ordering::Relaxed);
+}
+
 /// Prints a line of facts. A reader that has gone away (`| head`) is no failure.
 pub(crate) fn line(text: &str) {
+    if ROWS_ONLY.load(Ordering::Relaxed) {
+        return aside(text);
+    }
     let _ = writeln!(anstream::stdout(), "{text}");
 }
 

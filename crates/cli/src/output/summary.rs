@@ -10,18 +10,21 @@ const NAMED: usize = 10;
 /// What a run did, line by line.
 pub(crate) fn summary(source: &Endpoint, target: &Endpoint, report: &Report) -> Vec<String> {
     let (source_url, target_url) = (source.typed(), target.typed());
+    let (is_stdout, remembers) = (target.is_stdout(), target.remembers());
     let (source, target) = (source.shown(), target.shown());
     let state = match (report.needs_attention(), report.in_step) {
         (true, _) => styled(LOOK, "needs attention"),
         (false, true) => styled(GOOD, "in step"),
-        (false, false) => styled(LOOK, "stopped on the way; the next run goes on from here"),
+        (false, false) if remembers => styled(LOOK, "stopped on the way; the next run goes on from here"),
+        (false, false) => styled(LOOK, "stopped"),
     };
     let mut lines = vec![format!("{}  {state}", styled(STRONG, &format!("{source} → {target}")))];
     let mut facts = vec![count(report.tables.len() as u64, "table", "tables")];
     if !report.created.is_empty() {
         facts[0].push_str(&format!(" ({} created)", report.created.len()));
     }
-    facts.push(format!("{} copied", count(report.copied, "row", "rows")));
+    let (copied, applied) = if is_stdout { ("printed", "printed") } else { ("copied", "applied") };
+    facts.push(format!("{} {copied}", count(report.copied, "row", "rows")));
     for (rows, what) in [
         (report.compared, "compared"),
         (report.mended, "mended"),
@@ -33,7 +36,7 @@ pub(crate) fn summary(source: &Endpoint, target: &Endpoint, report: &Report) -> 
             facts.push(format!("{} {what}", count(rows, "row", "rows")));
         }
     }
-    facts.push(format!("{} applied", count(report.changes(), "change", "changes")));
+    facts.push(format!("{} {applied}", count(report.changes(), "change", "changes")));
     facts.push(format!("{:.2} s", report.seconds));
     lines.push(format!("  {}", facts.join(" · ")));
     for (table, column) in &report.added {

@@ -135,7 +135,7 @@ fn urls_that_are_none_say_what_to_write() {
         ("postgresql:shop", "a PostgreSQL URL begins with postgres://"),
         ("mysql://localhost/shop", "E0003 mysql: endpoints are not built yet"),
         ("nats://localhost", "E0003 nats: endpoints are not built yet"),
-        ("stdout:", "E0003 stdout: endpoints are not built yet"),
+        ("stdout:?stat=x", "E0004 stdout:?stat=x is not the URL of standard output"),
     ] {
         shop.tidewater(&format!("sync sqlite:shop.db {url}")).exits(2).says(said);
         shop.tidewater(&format!("sync {url} sqlite:shop.db")).exits(2).says(said);

@@ -11,6 +11,7 @@ mod postgres;
 mod quarantine;
 mod resync;
 mod schema;
+mod stdout;
 mod sync;
 mod teardown;
 mod tidy;

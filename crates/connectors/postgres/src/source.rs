@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tidewater_core::capture::{Counter, Read, Reader as LinkReader, Resumed, Source, Start};
-use tidewater_core::change::{Change, Key, Mapping, Op, Position, RangeHash, Row, RowHash, Transaction, View};
+use tidewater_core::change::{Change, Key, Mapping, Op, Origin, Position, RangeHash, Row, RowHash, Transaction, View};
 use tidewater_core::env::Env;
 use tidewater_core::transport::{Budget, RawRows};
 use tidewater_core::verify::{Chunk, Part, Range};
@@ -34,6 +34,8 @@ pub struct PostgresSource {
     access: Access,
     name: String,
     mappings: Arc<[Mapping]>,
+    /// Whether whoever reads is to be told where each change comes from.
+    origins: bool,
     /// The tables as they were when the mappings were made.
     known: BTreeMap<String, Details>,
     stream: Option<Stream>,
@@ -59,6 +61,7 @@ impl PostgresSource {
             access,
             name: String::new(),
             mappings: Arc::new([]),
+            origins: false,
             known: BTreeMap::new(),
             stream: None,
             put_by: None,
@@ -89,6 +92,7 @@ impl PostgresSource {
             copied_until: if self.reader.has_counted { goal } else { Lsn(0) },
             goal,
             mappings: self.mappings.clone(),
+            origins: self.origins,
             tables: self.known.clone(),
         };
         self.stream = Some(Stream::start(&self.settings, &self.env, wanted).await?);
@@ -179,6 +183,7 @@ impl PostgresSource {
         Ok(Read::Changes(Transaction {
             emptied: pieces.emptied,
             changes,
+            origins: pieces.origins,
             position: pieces.point.position(),
             settled,
             folded: false,
@@ -193,6 +198,7 @@ impl PostgresSource {
 struct Gathered {
     emptied: Vec<usize>,
     entries: Vec<Entry>,
+    origins: Vec<Origin>,
     point: Point,
     after_ms: Option<i64>,
     left_out: u64,
@@ -204,6 +210,7 @@ impl Gathered {
     fn add(&mut self, piece: Changes) {
         self.emptied.extend(piece.emptied);
         self.entries.extend(piece.entries);
+        self.origins.extend(piece.origins);
         self.point = piece.point;
         self.after_ms = self.after_ms.or(piece.committed_ms);
         self.left_out += piece.left_out;
@@ -229,6 +236,7 @@ impl Source for PostgresSource {
         self.reader.has_counted = false;
         self.known = self.reader.tables.clone();
         self.name = capture::name(&link.link);
+        self.origins = link.origins;
         let start =
             capture::begin((&mut self.reader.session, &self.env), &self.known, &self.name, &mappings, resume).await?;
         let timeline = timeline::current(&mut self.reader.session).await?;

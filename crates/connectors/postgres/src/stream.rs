@@ -14,7 +14,7 @@ use crate::wire::{Connection, Frame, Pulse, Purpose, ReplicationStream, StreamOp
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tidewater_core::change::Mapping;
+use tidewater_core::change::{Mapping, Origin, Verb};
 use tidewater_core::env::Env;
 use tidewater_core::{Error, Kind, Result, code};
 use tokio::sync::{mpsc, watch};
@@ -45,6 +45,8 @@ pub(crate) struct Changes {
     /// Tables that were emptied; then there is nothing else in the piece.
     pub(crate) emptied: Vec<usize>,
     pub(crate) entries: Vec<Entry>,
+    /// Where the tables emptied and the entries come from, if that is asked for.
+    pub(crate) origins: Vec<Origin>,
     pub(crate) point: Point,
     /// When the transaction committed, in milliseconds since 1970.
     pub(crate) committed_ms: Option<i64>,
@@ -72,6 +74,8 @@ pub(crate) struct Wanted {
     /// The server is asked how far it is until it is here.
     pub(crate) goal: Lsn,
     pub(crate) mappings: Arc<[Mapping]>,
+    /// Whether pieces are to say where each change comes from.
+    pub(crate) origins: bool,
     pub(crate) tables: BTreeMap<String, Details>,
 }
 
@@ -248,6 +252,7 @@ impl Reading {
 struct Gathering {
     mappings: Arc<[Mapping]>,
     tables: BTreeMap<String, Details>,
+    origins: bool,
     copied_until: Lsn,
     shapes: HashMap<u32, Option<Shape>>,
     piece: Changes,
@@ -255,6 +260,8 @@ struct Gathering {
     end: Lsn,
     /// The transaction under way.
     commit: Lsn,
+    /// Its name in origins, if they are asked for.
+    place: Option<Arc<str>>,
     committed_ms: Option<i64>,
     in_transaction: bool,
     /// Whether a transaction ended since the last piece: small ones go on together.
@@ -269,11 +276,13 @@ impl Gathering {
         Self {
             mappings: wanted.mappings,
             tables: wanted.tables,
+            origins: wanted.origins,
             copied_until: wanted.copied_until,
             shapes: HashMap::new(),
             piece: Changes::default(),
             end: wanted.from.end,
             commit: Lsn(0),
+            place: None,
             committed_ms: None,
             in_transaction: false,
             is_complete: false,
@@ -290,6 +299,7 @@ impl Gathering {
                 (self.commit, self.changes, self.in_transaction) = (begin.commit, 0, true);
                 self.committed_ms = Some(begin.committed_at / 1000 + EPOCH_MS);
                 self.piece.committed_ms = self.piece.committed_ms.or(self.committed_ms);
+                self.place = self.origins.then(|| begin.commit.to_string().into());
             }
             Message::Commit(commit) => {
                 (self.end, self.in_transaction, self.is_complete) = (commit.end, false, true);
@@ -298,13 +308,15 @@ impl Gathering {
             Message::Relation(relation) => self.relation(&relation, &mut full),
             Message::Insert(insert) => {
                 let is_new = self.commit > self.copied_until;
-                self.one(insert.relation, |shape| Ok((None, shape.insert(insert.new, is_new)?)), &mut full)?;
+                let insert_it = |shape: &mut Shape| Ok((None, shape.insert(insert.new, is_new)?));
+                self.one(insert.relation, Verb::Insert, insert_it, &mut full)?;
             }
             Message::Update(update) => {
-                self.one(update.relation, |shape| shape.update(update.old, update.new), &mut full)?;
+                self.one(update.relation, Verb::Update, |shape| shape.update(update.old, update.new), &mut full)?;
             }
             Message::Delete(delete) => {
-                self.one(delete.relation, |shape| Ok((None, shape.delete(delete.old)?)), &mut full)?;
+                let delete_it = |shape: &mut Shape| Ok((None, shape.delete(delete.old)?));
+                self.one(delete.relation, Verb::Delete, delete_it, &mut full)?;
             }
             Message::Truncate(truncate) => self.truncate(truncate.relations.iter(), &mut full),
             _ => {}
@@ -342,6 +354,7 @@ impl Gathering {
     fn one(
         &mut self,
         relation: u32,
+        verb: Verb,
         make: impl FnOnce(&mut Shape) -> Result<(Option<Entry>, Entry), NoKey>,
         full: &mut Vec<Piece>,
     ) -> Result<(), TableWithoutKey> {
@@ -352,7 +365,16 @@ impl Gathering {
         let name = &self.mappings[shape.table].source.table;
         let (gone, entry) = make(shape).map_err(|NoKey| TableWithoutKey(name.clone()))?;
         self.piece.left_out += shape.left_out();
-        for entry in gone.into_iter().chain([entry]) {
+        let moved = gone.is_some();
+        for (half, entry) in (0..).zip(gone.into_iter().chain([entry])) {
+            let verb = match (&entry, moved, half) {
+                (Entry::Fetch(..), ..) => None,
+                (Entry::Change(_), false, _) => Some(verb),
+                // A row that was given another key went, and came.
+                (Entry::Change(_), true, 0) => Some(Verb::Delete),
+                (Entry::Change(_), true, _) => Some(Verb::Insert),
+            };
+            self.note_origin(half, verb);
             self.piece.bytes += match &entry {
                 Entry::Change(change) => change.bytes(),
                 Entry::Fetch(_, key) => key.as_bytes().len(),
@@ -377,8 +399,19 @@ impl Gathering {
             let point = Point { end: self.end, within: Some(before) };
             full.push(Piece::Changes(Changes { point, ..std::mem::take(&mut self.piece) }));
         }
+        for _ in &tables {
+            self.note_origin(0, Some(Verb::Delete));
+        }
         self.piece.emptied = tables;
         full.extend(self.close());
+    }
+
+    /// Notes where a change comes from. Each counts for two: one that gives a row another key is two changes.
+    fn note_origin(&mut self, half: i64, verb: Option<Verb>) {
+        if let Some(place) = self.place.clone() {
+            let ordinal = i64::try_from(self.changes).unwrap_or(i64::MAX / 2) * 2 + half;
+            self.piece.origins.push(Origin { place, ordinal, at_ms: self.committed_ms, verb });
+        }
     }
 
     /// Counts a change; says whether it was carried before the stream was taken up again.

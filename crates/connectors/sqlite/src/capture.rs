@@ -9,7 +9,7 @@ use crate::appended::{Appended, Beyond};
 use crate::connection::{Access, Database, Open};
 use crate::meta;
 use crate::own_ddl;
-use crate::read::{Ends, Look};
+use crate::read::{Ends, Found, Look, Place};
 use crate::schema;
 use crate::sql::literal;
 use crate::triggers::{self, Writer};
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tidewater_core::capture::{Read, Reader, Resumed, Source, Start};
-use tidewater_core::change::{Identity, Mapping, Position, Transaction};
+use tidewater_core::change::{Identity, Mapping, Origin, Position, Transaction};
 use tidewater_core::env::Env;
 use tidewater_core::transport::Budget;
 use tidewater_core::{Error, Kind, Result, code};
@@ -76,6 +76,8 @@ pub(crate) struct Following {
     confirmed: i64,
     /// Whether the log's entries have a time.
     pub(crate) timed: bool,
+    /// Whether whoever reads is to be told where each change comes from.
+    origins: bool,
     /// The number that changes when somebody else commits, as last seen with nothing to read.
     idle_at: Option<i64>,
     /// When the log was last seen with nothing more to read: what comes next was written after that.
@@ -93,6 +95,7 @@ impl Following {
             mark: String::new(),
             confirmed: 0,
             timed: false,
+            origins: false,
             appended: BTreeMap::new(),
             idle_at: None,
             clear_ms: None,
@@ -241,6 +244,7 @@ impl State {
                 mark_new(&self.open, following, &mark)?;
                 Ok(Read::Changes(Transaction {
                     emptied: vec![],
+                    origins: if following.origins { origins(&found) } else { vec![] },
                     changes: found.changes,
                     position: At { seq: found.through, within: found.within, mark }.position(),
                     settled: found.settled,
@@ -267,6 +271,19 @@ impl State {
             }
         }
     }
+}
+
+/// Where each change comes from: the last entry of the log that speaks of its row. Who reads it again, and more of the
+/// log with it, may find a later one, and then its row as that left it.
+fn origins(found: &Found) -> Vec<Origin> {
+    let written_ms = found.written_ms.iter().copied();
+    let origin = |((seq, ordinal), at_ms): (Place, Option<i64>)| Origin {
+        place: seq.to_string().into(),
+        ordinal,
+        at_ms,
+        verb: None,
+    };
+    found.places.iter().copied().zip(written_ms).map(origin).collect()
 }
 
 /// Stores a new mark, and with it what is confirmed, in one short write. What was appended meanwhile is cut, too:
@@ -506,6 +523,7 @@ impl Begin<'_> {
             mark: marks[0].clone(),
             confirmed: at.seq,
             timed: meta::log_has_time(c)?,
+            origins: reader.origins,
             idle_at: None,
             clear_ms: None,
         })

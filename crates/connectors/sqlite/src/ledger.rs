@@ -8,7 +8,6 @@ use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
 use tidewater_core::apply::{Existing, Ledger, Phase, Stretch, TableLedger, Writer};
 use tidewater_core::change::{Key, Position};
-use tidewater_core::verify::Range;
 use tidewater_core::{Error, Kind, Result, code};
 
 /// Reads the ledger of a link, and remembers who writes.
@@ -55,7 +54,7 @@ fn stored(c: &Connection, writer: &Writer, now: i64) -> rusqlite::Result<Result<
         let phase = match word.as_str() {
             // Row numbers may not be what they were.
             "copying" | "following" if vacuumed && !has_key(c, &row.get::<_, String>(5)?)? => Phase::Comparing,
-            "copying" => Phase::Copying(through.into_iter().map(copied).collect()),
+            "copying" => Phase::Copying(through.map(Stretch::up_to).unwrap_or_default()),
             "meeting" => Phase::Meeting,
             "following" => Phase::Following,
             "halted" => Phase::Halted(row.get::<_, Option<String>>(4)?.unwrap_or_default()),
@@ -151,17 +150,10 @@ pub(crate) fn record(
     Ok(())
 }
 
-/// Only one stretch is copied at a time, from the beginning.
-fn copied(through: Key) -> Stretch {
-    Stretch { number: 0, range: Range { after: None, through: Some(through) } }
-}
-
 /// A phase as it is stored.
 fn phase_words(phase: &Phase) -> (&'static str, Option<&[u8]>, Option<&str>) {
     match phase {
-        Phase::Copying(done) => {
-            ("copying", done.first().and_then(|done| done.range.through.as_ref()).map(Key::as_bytes), None)
-        }
+        Phase::Copying(done) => ("copying", Stretch::reach(done).map(|key| key.as_bytes()), None),
         Phase::Meeting => ("meeting", None, None),
         Phase::Comparing => ("comparing", None, None),
         Phase::Following => ("following", None, None),

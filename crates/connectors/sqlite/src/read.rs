@@ -26,6 +26,8 @@ pub(crate) struct Found {
     pub(crate) changes: Vec<Change>,
     /// When each was last written, in milliseconds since 1970 UTC, where the log says so.
     pub(crate) written_ms: Vec<Option<i64>>,
+    /// For each the last entry that speaks of it.
+    pub(crate) places: Vec<Place>,
     /// The last entry that is covered.
     pub(crate) through: i64,
     /// Of the range after it, the rows through this number are covered, too.
@@ -33,6 +35,9 @@ pub(crate) struct Found {
     pub(crate) settled: bool,
     pub(crate) left_out: u64,
 }
+
+/// The number of an entry, and which of its rows.
+pub(crate) type Place = (i64, i64);
 
 /// The answer of one look at the log.
 pub(crate) enum Look {
@@ -138,6 +143,7 @@ impl Open {
         let mut found = Found {
             changes: vec![],
             written_ms: vec![],
+            places: vec![],
             through: at.seq,
             within: at.within,
             settled: false,
@@ -148,6 +154,7 @@ impl Open {
                 break;
             }
             let written_ms = written_ms(row, following, width).map_err(sqlite)?;
+            collected.place = (row.get(0).map_err(sqlite)?, 0);
             match entry(c, row, following).map_err(sqlite)? {
                 Says::Others => {}
                 Says::Range(table, after, through) => {
@@ -171,7 +178,7 @@ impl Open {
         }
         found.settled = found.through == end && found.within.is_none();
         found.left_out = collected.left_out();
-        (found.changes, found.written_ms) = (collected.changes, collected.written_ms);
+        (found.changes, found.written_ms, found.places) = (collected.changes, collected.written_ms, collected.places);
         Ok(Look::Found(found))
     }
 }
@@ -255,6 +262,9 @@ pub(crate) struct Collected<'c, 'm> {
     seen: HashMap<(usize, Key), usize>,
     pub(crate) changes: Vec<Change>,
     pub(crate) written_ms: Vec<Option<i64>>,
+    pub(crate) places: Vec<Place>,
+    /// Where what comes next stands.
+    pub(crate) place: Place,
     bytes: usize,
     /// Values over the limit, in ranges.
     left_out: u64,
@@ -263,8 +273,8 @@ pub(crate) struct Collected<'c, 'm> {
 impl<'c, 'm> Collected<'c, 'm> {
     pub(crate) fn new(connection: &'c Connection, mappings: &'m [Mapping], budget: Budget) -> Self {
         let (lookups, seen) = (HashMap::new(), HashMap::new());
-        let (changes, written_ms) = (vec![], vec![]);
-        Self { connection, mappings, budget, lookups, seen, changes, written_ms, bytes: 0, left_out: 0 }
+        let (changes, written_ms, places, place) = (vec![], vec![], vec![], (0, 0));
+        Self { connection, mappings, budget, lookups, seen, changes, written_ms, places, place, bytes: 0, left_out: 0 }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -288,6 +298,7 @@ impl<'c, 'm> Collected<'c, 'm> {
                 // The database takes the two for one key (a collation, 1 and 1.0); another need not.
                 self.push(table, key, Op::Delete, written_ms);
                 let actual = row.pick(&view.key);
+                self.place.1 = 1;
                 if self.see(table, &actual, None) {
                     self.push(table, actual, Op::Upsert(row), None);
                 }
@@ -318,6 +329,7 @@ impl<'c, 'm> Collected<'c, 'm> {
                 break;
             }
             last = row.get(0)?;
+            self.place.1 = last;
             builder.push(&Value::I64(last));
             let key = builder.take();
             let known = self.seen.get(&(table, key.clone())).and_then(|at| self.written_ms[*at]);
@@ -341,6 +353,7 @@ impl<'c, 'm> Collected<'c, 'm> {
             Entry::Occupied(entry) => {
                 let last = &mut self.written_ms[*entry.get()];
                 *last = written_ms.or(*last);
+                self.places[*entry.get()] = self.place;
                 false
             }
         }
@@ -351,6 +364,7 @@ impl<'c, 'm> Collected<'c, 'm> {
         self.bytes += change.bytes();
         self.changes.push(change);
         self.written_ms.push(written_ms);
+        self.places.push(self.place);
     }
 
     fn left_out(&self) -> u64 {

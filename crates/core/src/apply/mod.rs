@@ -203,6 +203,12 @@ pub trait Target: Scan {
         Ok(vec![])
     }
 
+    /// Whether it hands changes on and keeps no rows. Then it is given every change with its origin, instead of what
+    /// they come to; and where others would be compared, it is sent all rows anew: there is nothing to compare.
+    fn streams(&self) -> bool {
+        false
+    }
+
     /// Takes out everything that the link put there but the rows; says what.
     async fn leave(&mut self, link: &str) -> Result<Vec<String>>;
 }

@@ -3,6 +3,7 @@
 //! Only the endpoint knows the order of its keys. Stretches are therefore numbered in that order, and what is missing
 //! between two of them is found by where the one ends and the next begins.
 
+use crate::change::Key;
 use crate::verify::Range;
 
 /// A part of a first copy: where it began, and how far it came.
@@ -21,6 +22,16 @@ impl Stretch {
             Ok(at) => done[at].range.through.clone_from(&self.range.through),
             Err(at) => done.insert(at, self.clone()),
         }
+    }
+
+    /// What is there where a table is copied in one stretch only.
+    pub fn up_to(through: Key) -> Vec<Stretch> {
+        vec![Stretch { number: 0, range: Range { after: None, through: Some(through) } }]
+    }
+
+    /// How far that one came.
+    pub fn reach(done: &[Stretch]) -> Option<&Key> {
+        done.first()?.range.through.as_ref()
     }
 
     /// What is missing of a table, in order. The last one has no end, unless the table's end is there. A gap goes on
@@ -46,7 +57,7 @@ impl Stretch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::{Key, Value};
+    use crate::change::Value;
 
     fn stretch(number: u32, after: Option<i64>, through: Option<i64>) -> Stretch {
         let key = |key: Option<i64>| key.map(|key| Key::from_iter([Value::I64(key)]));

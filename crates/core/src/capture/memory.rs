@@ -146,6 +146,7 @@ impl Source for MemorySource {
             Ok(Read::Changes(Transaction {
                 emptied: vec![],
                 changes,
+                origins: vec![],
                 position: Self::position(state, through),
                 settled: through == state.log.len(),
                 folded: false,

@@ -55,6 +55,8 @@ pub struct Reader {
     pub target: String,
     /// The target's identity.
     pub target_identity: String,
+    /// Whether transactions are to say where each change comes from.
+    pub origins: bool,
 }
 
 /// How a source took up a position.

@@ -21,6 +21,7 @@ pub use scope::{Deletes, Mapping, Pattern, Scope, TableScope, View, ViewColumn};
 pub use value::{Decimal, Value};
 
 use std::fmt;
+use std::sync::Arc;
 
 /// How far a link has come in its source. Text made and read by one connector only; elsewhere it is opaque:
 /// compared for equality, stored beside the rows, shown to people.
@@ -75,6 +76,30 @@ impl Change {
     }
 }
 
+/// What was done to a row at its source, where a [`Change`] says only what it comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// A row came.
+    Insert,
+    /// A row that was there changed.
+    Update,
+    /// A row went.
+    Delete,
+}
+
+/// Where a change comes from: the same whenever it is read, however it is batched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The place in the source: where a log source committed it, the entry of a state queue. Text of the connector's.
+    pub place: Arc<str>,
+    /// Tells the changes of one place apart, and rises with them; numbers may be left out.
+    pub ordinal: i64,
+    /// When it was committed, in milliseconds since 1970 UTC, if known.
+    pub at_ms: Option<i64>,
+    /// What was done, if known.
+    pub verb: Option<Verb>,
+}
+
 /// Changes that belong together at the source, with the position right after them.
 ///
 /// From a log source: one committed transaction, always `settled`. From a state queue: the rows read in one
@@ -85,6 +110,9 @@ pub struct Transaction {
     pub emptied: Vec<usize>,
     /// The changes, in the order in which they are to take effect.
     pub changes: Vec<Change>,
+    /// For each of the tables emptied, and then for each change, where it comes from; empty where nobody asked
+    /// ([`crate::capture::Reader::origins`]), or where the source cannot tell.
+    pub origins: Vec<Origin>,
     /// The position after the last change.
     pub position: Position,
     /// Whether the source was consistent at this position.

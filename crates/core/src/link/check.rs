@@ -200,7 +200,8 @@ impl Session<'_> {
             keys = later;
             let rows = changes.len() as u64;
             let mode = Mode::Journal { run: self.report.run.clone() };
-            let batch = Batch { emptied: vec![], changes, progress: Progress::None, settled: false, mode };
+            let batch =
+                Batch { emptied: vec![], changes, origins: vec![], progress: Progress::None, settled: false, mode };
             let written = self.target.write(batch).await?;
             verdict.mended += written.upserts + written.deletes;
             self.report.journal(&written);

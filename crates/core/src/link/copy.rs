@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Result, code};
 use crate::transport::{Batch, Mode, Pace, Progress};
 use crate::verify::{Chunk, Comparison, Difference, DifferenceKind, Range};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What a comparison may do to the target.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +124,8 @@ impl Session<'_> {
                 let chunk = self.source.chunk(&mapping.source, &rest.range, budget).await?;
                 Ok::<_, Error>(Some(copying.chunk(chunk, rest)))
             };
-            let (read, written) = tokio::join!(read, timed_write(self.env, &mut self.target, batch));
+            let (read, written) =
+                tokio::join!(read, timed_write((self.env, self.stop.clone()), &mut self.target, batch));
             let (written, took) = written?;
             next = read?;
             self.learn(rows, took);
@@ -197,8 +199,14 @@ impl Session<'_> {
             true => Mode::KeepExisting,
             false => Mode::Journal { run: self.report.run.clone() },
         };
-        let batch =
-            |changes| Batch { emptied: vec![], changes, progress: Progress::None, settled: false, mode: mode.clone() };
+        let batch = |changes| Batch {
+            emptied: vec![],
+            changes,
+            origins: vec![],
+            progress: Progress::None,
+            settled: false,
+            mode: mode.clone(),
+        };
         // Rows are taken away first: a row that comes may need a unique value that one of them holds.
         for keys in deleted.chunks(self.budget().rows_max) {
             self.check_stop()?;
@@ -337,14 +345,34 @@ impl Copying<'_> {
         };
         let changes = chunk.rows.into_iter().map(change).collect();
         let mode = Mode::Journal { run: self.run.to_owned() };
-        let batch = Batch { emptied: vec![], changes, progress, settled: false, mode };
+        let batch = Batch { emptied: vec![], changes, origins: vec![], progress, settled: false, mode };
         Copied { batch, rest: rest.map(|range| Stretch { number, range }), left_out: chunk.left_out }
     }
 }
 
+/// So long a target that hands changes on may still take them when a stop was asked for: whoever reads them may never.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
 /// Writes, and says how long it took.
-pub(super) async fn timed_write(env: &Env, target: &mut Box<dyn Target>, batch: Batch) -> Result<(Written, Duration)> {
+pub(super) async fn timed_write(
+    (env, stop): (&Env, watch::Receiver<bool>),
+    target: &mut Box<dyn Target>,
+    batch: Batch,
+) -> Result<(Written, Duration)> {
     let start = env.clock.monotonic();
-    let written = target.write(batch).await?;
+    let streams = target.streams();
+    let written = tokio::select! {
+        biased;
+        written = target.write(batch) => written?,
+        () = given_up(env, stop), if streams => return Err(super::interrupted()),
+    };
     Ok((written, env.clock.monotonic() - start))
+}
+
+/// Some time after a stop was asked for.
+async fn given_up(env: &Env, mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    env.clock.sleep(LAST_WRITE).await;
 }

@@ -80,13 +80,15 @@ impl Session<'_> {
         self.report.left_out += transaction.left_out;
         let halted = |table: usize| matches!(self.phases[table], Phase::Halted(_));
         let emptied = transaction.emptied.iter().copied().filter(|table| !halted(*table)).collect();
-        let changes = if transaction.folded { transaction.changes } else { fold(transaction.changes) };
+        let streams = self.target.streams();
+        let changes = if transaction.folded || streams { transaction.changes } else { fold(transaction.changes) };
         let carried = changes.into_iter().filter(|c| !halted(c.table));
         let changes: Vec<Change> = carried.collect();
         let rows = changes.len();
         let progress = Progress::Position { before: self.position.clone(), after: after.clone() };
-        let batch = Batch { emptied, changes, progress, settled, mode: Mode::Replace };
-        let (env, budget) = (self.env, self.budget());
+        let origins = if streams { transaction.origins } else { vec![] };
+        let batch = Batch { emptied, changes, origins, progress, settled, mode: Mode::Replace };
+        let (env, budget) = ((self.env, self.stop.clone()), self.budget());
         let (written, ahead) = if settled {
             (timed_write(env, &mut self.target, batch).await?, None)
         } else {

@@ -66,6 +66,12 @@ fn interrupted() -> Error {
         .remedy("Run the same command again.")
 }
 
+/// A failure after which what was installed could not be taken out either.
+fn left_behind(error: Error, left: &Error) -> Error {
+    let meaning = format!("{}\nWhat was installed at the source is still there: {}", error.meaning, left.what);
+    error.meaning(meaning)
+}
+
 /// So many times in a row a changed schema is looked at without anything being carried.
 const AGAIN_MAX: u32 = 100;
 
@@ -125,6 +131,8 @@ pub struct Settings {
     pub every: Duration,
     /// Whether a run that ends by itself leaves in place what grows at the source until the next one, without a bound.
     pub keeps_log: bool,
+    /// Whether a run, however it ends, takes out of the source what it installed there: nothing goes on from where it was.
+    pub leaves: bool,
     /// Whether a watching link waits for an end that was not there when it began.
     pub patient: bool,
     /// Tables, by their names at the source, that are compared anew whatever is known of them; none are all that the link
@@ -147,6 +155,7 @@ impl Default for Settings {
             wait: Duration::from_millis(500),
             every: Duration::ZERO,
             keeps_log: true,
+            leaves: false,
             patient: false,
             resync: None,
             run: Run::UntilInStep,
@@ -179,13 +188,26 @@ impl Link {
 
     /// Runs it. Retries what may pass by itself: for ever while watching, a few times otherwise.
     pub async fn run(&mut self) -> Result<Report> {
+        let mut report = Report::default();
+        let ended = self.run_until_it_ends(&mut report).await;
+        let left = self.leave(&mut report).await;
+        match (ended, left) {
+            (Ok(()), Ok(())) => {
+                self.tell(&State::Stopped);
+                Ok(report)
+            }
+            (Ok(()), Err(error)) | (Err(error), Ok(())) => Err(error),
+            (Err(error), Err(left)) => Err(left_behind(error, &left)),
+        }
+    }
+
+    async fn run_until_it_ends(&mut self, report: &mut Report) -> Result<()> {
         let start = self.env.clock.monotonic();
         let mut backoff = Backoff::default();
-        let mut report = Report::default();
         let mut again = 0;
         loop {
             let before = report.work();
-            let outcome = self.attempt(&mut report).await;
+            let outcome = self.attempt(report).await;
             if report.work() > before {
                 backoff.reset();
             }
@@ -202,8 +224,17 @@ impl Link {
                 break;
             }
         }
-        self.tell(&State::Stopped);
-        Ok(report)
+        Ok(())
+    }
+
+    /// Takes out of the source what the run installed, where nothing goes on from it.
+    async fn leave(&self, report: &mut Report) -> Result<()> {
+        if !self.settings.leaves || report.link.is_empty() || self.settings.run == Run::Once {
+            return Ok(());
+        }
+        self.ends.source().await?.leave(&report.link).await?;
+        report.installed.clear();
+        Ok(())
     }
 
     /// What a run would do. Writes nothing.

@@ -77,7 +77,8 @@ impl Session<'_> {
             let rows = changes.len() as u64;
             let mode = Mode::Journal { run: self.report.run.clone() };
             let progress = Progress::Retried { tries };
-            let written = self.target.write(Batch { emptied: vec![], changes, progress, settled, mode }).await?;
+            let written =
+                self.target.write(Batch { emptied: vec![], changes, origins: vec![], progress, settled, mode }).await?;
             self.report.upserts += written.upserts;
             self.report.deletes += written.deletes;
             self.report.journal(&written);

@@ -106,6 +106,7 @@ impl<'a> Session<'a> {
             link: id.clone(),
             target: names.target_name.clone(),
             target_identity: target_survey.identity.clone(),
+            origins: target.streams(),
         };
         let ledger = target.ledger(&writer).await?;
         let (mut tables, mappings) = resolve(&link.settings, &source_survey, &ledger, &names)?;
@@ -162,7 +163,8 @@ impl<'a> Session<'a> {
         self.report.installed.extend(start.installed.clone());
         let lost = match &start.resumed {
             Resumed::Lost(why) => {
-                self.notice(format!("{}: {why}; all tables are compared", self.names.source_name));
+                let what = if self.target.streams() { "all rows are sent again" } else { "all tables are compared" };
+                self.notice(format!("{}: {why}; {what}", self.names.source_name));
                 true
             }
             Resumed::Fresh | Resumed::At => false,
@@ -172,6 +174,10 @@ impl<'a> Session<'a> {
             let began = matches!(phase, Phase::Copying(done) if !done.is_empty());
             if stale && (began || *phase == Phase::Following) {
                 *phase = Phase::Comparing;
+            }
+            // There is nothing to compare with.
+            if self.target.streams() && matches!(phase, Phase::Comparing | Phase::Meeting) {
+                *phase = Phase::Copying(vec![]);
             }
         }
         let made = self.target.prepare(self.mappings.clone(), &self.tables, true).await?;

@@ -12,7 +12,7 @@ pub use fold::fold;
 pub use raw::RawRows;
 
 use crate::apply::Stretch;
-use crate::change::{Change, Position};
+use crate::change::{Change, Origin, Position};
 use std::collections::HashSet;
 
 /// Changes that are applied together in one transaction at the target, with the progress that they make.
@@ -20,8 +20,10 @@ use std::collections::HashSet;
 pub struct Batch {
     /// Tables (by index of the mapping) whose rows all go first, as far as the mapping sees them.
     pub emptied: Vec<usize>,
-    /// At most one change per row.
+    /// At most one change per row; all of them, in order, for a target that [streams](crate::apply::Target::streams).
     pub changes: Vec<Change>,
+    /// As in a transaction; empty for every other target.
+    pub origins: Vec<Origin>,
     /// Stored in the same transaction as the changes.
     pub progress: Progress,
     /// Whether the source was consistent after these changes: only then do references have to hold.
@@ -61,10 +63,14 @@ impl Batch {
     /// The same without the changes at some places.
     #[must_use]
     pub fn without(&self, places: &HashSet<usize>) -> Self {
-        let changes = self.changes.iter().enumerate().filter(|(at, _)| !places.contains(at));
+        fn rest<T: Clone>(all: &[T], places: &HashSet<usize>) -> Vec<T> {
+            let rest = all.iter().enumerate().filter(|(at, _)| !places.contains(at));
+            rest.map(|(_, one)| one.clone()).collect()
+        }
         Self {
             emptied: self.emptied.clone(),
-            changes: changes.map(|(_, change)| change.clone()).collect(),
+            changes: rest(&self.changes, places),
+            origins: rest(&self.origins, places),
             progress: self.progress.clone(),
             settled: self.settled,
             mode: self.mode.clone(),

@@ -106,7 +106,12 @@ impl State {
             self.share(c, membership, &mut ledger, &mut joined)?;
             let tables = self.tables(c)?;
             let mappings: Arc<[Mapping]> = tables.iter().map(|table| mapping(&table.view)).collect();
-            let reader = Reader { link: READER.into(), target: "other replicas".into(), target_identity: "".into() };
+            let reader = Reader {
+                link: READER.into(),
+                target: "other replicas".into(),
+                target_identity: "".into(),
+                origins: false,
+            };
             let resume = (!ledger.sealed.mark.is_empty()).then_some(&ledger.sealed);
             let mark = open.env.token()[..16].to_owned();
             let begun = capture::begin(open, c, &reader, &mappings, resume, &mark).map_err(sqlite)?;

@@ -247,7 +247,7 @@ impl Step {
         let survey = block_on(source.survey()).expect("is surveyed");
         let mappings =
             survey.tables.iter().map(|t| Scope::default().special(&t.name).resolve(t).expect("resolves")).collect();
-        let reader = Reader { link: link.into(), target: link.into(), target_identity: link.into() };
+        let reader = Reader { link: link.into(), target: link.into(), target_identity: link.into(), origins: false };
         Self { source, reader, mappings }
     }
 

@@ -130,6 +130,7 @@ fn a_row_that_was_read_before_its_entry_changed_is_not_written() {
             let row = Row::new([Value::I64(1), Value::Text("taken".into()), Value::Text("".into()), Value::I64(0)]);
             let again = |tries: u64| Batch {
                 emptied: vec![],
+                origins: vec![],
                 changes: vec![Change { table: 0, key: Key::new([Value::I64(1)]), op: Op::Upsert(row.clone()) }],
                 progress: Progress::Retried { tries: vec![tries] },
                 settled: false,
