@@ -116,7 +116,7 @@ impl Workload {
         let (updated, deleted, [is_update, _]) = (self.updated(), self.deleted(), self.is_update_or_delete());
         let inserts = self.mix[0];
         format!(
-            "DO $$ BEGIN FOR i IN 0::bigint..{changes}::bigint - 1 LOOP \
+            "DO $$ DECLARE i bigint; BEGIN FOR at IN 0..{changes} - 1 LOOP i := at; \
              IF i % 20 < {inserts} THEN \
              INSERT INTO items SELECT {row} FROM (VALUES ({rows}::bigint + 1 + i)) AS g(n); \
              ELSIF {is_update} THEN UPDATE items SET {set} WHERE id = {updated}; \
@@ -124,5 +124,25 @@ impl Workload {
              IF (i + 1) % {per_transaction} = 0 THEN COMMIT; END IF; \
              END LOOP; COMMIT; INSERT INTO done VALUES (1); END $$"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn updates_and_deletes_fall_on_different_rows_which_are_there() {
+        for mix in [[12, 6, 2], [1, 18, 1], [1, 1, 18]] {
+            let workload = Workload::plain(1_000_000, 500_000).mixed("mixed", mix);
+            let deletes = workload.changes / 20 * mix[2];
+            let lowest_deleted = workload.rows - (deletes - 1);
+            assert!((1..lowest_deleted).contains(&workload.kept()), "{mix:?}");
+        }
+    }
+
+    #[test]
+    fn a_mixture_is_named_in_hundredths() {
+        assert_eq!(Workload::plain(1000, 100).mixture(), "60/30/10");
     }
 }

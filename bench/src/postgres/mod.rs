@@ -111,9 +111,7 @@ fn rate(work: &str, against: &str, handled: u64, theirs: &Costs, ours: &Costs, t
 
 /// Lines about CPU time: on each side, and between.
 fn cpu(work: &str, against: &str, theirs: &Costs, ours: &Costs) -> Vec<Line> {
-    let sides: [(&str, fn(&Cost) -> f64); 3] =
-        [("source", |cost| cost.source), ("target", |cost| cost.target), ("between", |cost| cost.carried.cpu_seconds)];
-    let line = |(side, figure): (&str, fn(&Cost) -> f64)| Line {
+    let line = |side: &str, figure: fn(&Cost) -> f64| Line {
         work: format!("… {side}, {work}"),
         against: against.to_owned(),
         theirs: theirs.of(figure),
@@ -121,7 +119,11 @@ fn cpu(work: &str, against: &str, theirs: &Costs, ours: &Costs) -> Vec<Line> {
         unit: Unit::CpuSeconds,
         target: Target::None,
     };
-    sides.into_iter().map(line).collect()
+    vec![
+        line("source", |cost| cost.source),
+        line("target", |cost| cost.target),
+        line("between", |cost| cost.carried.cpu_seconds),
+    ]
 }
 
 /// A line about the memory of our process.

@@ -118,3 +118,37 @@ impl Stat {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn the_cost_of_a_pipe_is_that_of_all_its_processes() {
+        let busy = "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; echo done";
+        let one = pipe(vec![shell(busy)]).unwrap();
+        let two = pipe(vec![shell(busy), shell(&format!("read -r line && [ $line = done ] && {busy}"))]).unwrap();
+        assert!(one.cpu_seconds > 0.0 && one.peak_mib > 0.0, "{one:?}");
+        assert!(two.cpu_seconds > one.cpu_seconds * 1.3, "{two:?} and {one:?}");
+    }
+
+    #[test]
+    fn a_program_that_fails_in_the_middle_of_a_pipe_ends_the_run() {
+        assert!(pipe(vec![shell("exit 3"), shell("cat")]).is_err());
+    }
+
+    #[test]
+    fn children_count_with_their_parent_before_and_after_their_end() {
+        let before = family_seconds(std::process::id()).unwrap();
+        let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done";
+        let spent = pipe(vec![shell(busy)]).unwrap().cpu_seconds;
+        let after = family_seconds(std::process::id()).unwrap();
+        assert!(after - before >= spent, "{before} {after} {spent}");
+    }
+}
