@@ -55,7 +55,7 @@ pub(super) fn catch_up(bench: &Bench, workload: &Workload, work: &str, ours: &Co
     let (rate, changes) = (|cost: &Cost| workload.changes as f64 / cost.seconds, workload.changes as f64);
     let per_second = ours.of(|cost| changes / cost.seconds).unwrap_or(f64::NAN);
     let target = ours.of(|cost| cost.target).unwrap_or(f64::NAN);
-    let (decoding, sets) = ("floor: decoding, thrown away", "floor: sets by hand, from files");
+    let (decoding, sets) = ("decoding, thrown away", "floor: sets by hand, from files");
     Ok(vec![
         line(work.to_owned(), decoding, rate(&decoded), per_second, Unit::PerSecond),
         line(work.to_owned(), sets, rate(&applied), per_second, Unit::PerSecond),
