@@ -29,6 +29,10 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const CHANGES: u64 = 100_000;
 /// The same for servers.
 const CHANGES_POSTGRES: u64 = 500_000;
+/// How often each measurement is taken where nothing else is said.
+const RUNS: usize = 3;
+/// The same with servers: each side comes first once.
+const RUNS_POSTGRES: usize = 2;
 /// All pieces of work between SQLite files.
 const SQLITE: &str = "sqlite";
 /// All pieces of work with servers.
@@ -44,9 +48,9 @@ struct Args {
     /// Changes that are written, captured and applied [default: 100000; 500000 with servers]
     #[arg(long)]
     changes: Option<u64>,
-    /// How often each measurement is taken; the median counts.
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
+    /// How often each measurement is taken; the median counts [default: 3; 2 with servers]
+    #[arg(long)]
+    runs: Option<usize>,
     /// Only this piece of work, or all that are between SQLite files, or all with servers.
     #[arg(long, value_name = "NAME", value_parser = names())]
     only: Option<String>,
@@ -98,7 +102,7 @@ fn between_files(args: &Args) -> Result<Vec<Line>> {
     if names.is_empty() {
         return Ok(lines);
     }
-    let bench = items::Bench::new(args.rows, args.changes.unwrap_or(CHANGES), args.runs)?;
+    let bench = items::Bench::new(args.rows, args.changes.unwrap_or(CHANGES), args.runs.unwrap_or(RUNS))?;
     for name in names {
         eprintln!("{name} …");
         lines.extend(items::run(name, &bench)?);
@@ -112,7 +116,8 @@ fn with_servers(args: &Args) -> Result<Vec<Line>> {
         return Ok(lines);
     }
     let figures = args.figures.as_ref().map(|path| File::options().create(true).append(true).open(path)).transpose()?;
-    let bench = postgres::Bench::new(args.rows, args.changes.unwrap_or(CHANGES_POSTGRES), args.runs, figures)?;
+    let (changes, runs) = (args.changes.unwrap_or(CHANGES_POSTGRES), args.runs.unwrap_or(RUNS_POSTGRES));
+    let bench = postgres::Bench::new(args.rows, changes, runs, figures)?;
     for name in names {
         eprintln!("{name} …");
         lines.extend(postgres::run(name, &bench)?);

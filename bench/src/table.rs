@@ -113,7 +113,7 @@ pub(crate) fn text(lines: &[Line]) -> String {
 }
 
 /// The lines as JSON.
-pub(crate) fn json(rows: u64, changes: Option<u64>, runs: usize, lines: &[Line]) -> Value {
+pub(crate) fn json(rows: u64, changes: Option<u64>, runs: Option<usize>, lines: &[Line]) -> Value {
     let lines: Vec<Value> = lines
         .iter()
         .map(|line| {
