@@ -36,6 +36,7 @@ pub(crate) struct Line {
     pub(crate) work: String,
     pub(crate) against: String,
     pub(crate) theirs: Option<f64>,
+    /// Not a number, where it is theirs that one wants to know.
     pub(crate) ours: f64,
     pub(crate) unit: Unit,
     pub(crate) target: Target,
@@ -44,7 +45,7 @@ pub(crate) struct Line {
 impl Line {
     /// Ours divided by theirs.
     fn ratio(&self) -> Option<f64> {
-        self.theirs.map(|theirs| self.ours / theirs)
+        self.theirs.map(|theirs| self.ours / theirs).filter(|ratio| ratio.is_finite())
     }
 
     fn met(&self) -> Option<bool> {
@@ -78,6 +79,9 @@ impl Line {
 }
 
 fn figure(value: f64, unit: Unit) -> String {
+    if value.is_nan() {
+        return "-".to_owned();
+    }
     match unit {
         Unit::CpuSeconds => format!("{value:.3} s CPU"),
         Unit::PerSecond => format!("{:.1}k/s", value / 1_000.0),
@@ -109,7 +113,7 @@ pub(crate) fn text(lines: &[Line]) -> String {
 }
 
 /// The lines as JSON.
-pub(crate) fn json(rows: u64, changes: u64, runs: usize, lines: &[Line]) -> Value {
+pub(crate) fn json(rows: u64, changes: Option<u64>, runs: Option<usize>, lines: &[Line]) -> Value {
     let lines: Vec<Value> = lines
         .iter()
         .map(|line| {

@@ -16,7 +16,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -321,6 +321,11 @@ impl Postgres {
     /// The URL of a database over TCP, for the superuser, without a password.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A program of the server's release, to be run by the account that the server runs as.
+    pub fn program(&self, name: &str) -> Command {
+        self.installation.command(name)
     }
 
     /// What the server logged last.
