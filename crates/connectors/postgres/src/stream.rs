@@ -1,4 +1,4 @@
-//! The stream of a slot, read ahead by a task of its own: messages become pieces of bounded size.
+//! The stream of a slot, read ahead by a thread of its own: messages become pieces of bounded size.
 //!
 //! Invariants: a piece's point covers exactly what the pieces up to it hold; a transaction larger than a piece is
 //! handed on in parts, each with its place, so memory has a bound; the server hears from us while nobody reads.
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tidewater_core::change::{Mapping, Origin, Verb};
 use tidewater_core::env::Env;
 use tidewater_core::{Error, Kind, Result, code};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// A piece is closed when it holds so many changes, or bytes.
 const PIECE_CHANGES: usize = 5_000;
@@ -54,12 +54,11 @@ pub(crate) struct Changes {
     pub(crate) bytes: usize,
 }
 
-/// A running stream. Dropping it ends it.
+/// A running stream. Dropping it ends it: the thread notices that nobody listens.
 pub(crate) struct Stream {
     pub(crate) pieces: mpsc::Receiver<Result<Piece>>,
     confirm: watch::Sender<Lsn>,
     confirmed: watch::Receiver<Lsn>,
-    task: tokio::task::JoinHandle<()>,
     /// What the pieces taken so far cover.
     pub(crate) handed_out: Point,
 }
@@ -81,31 +80,38 @@ pub(crate) struct Wanted {
 
 impl Stream {
     pub(crate) async fn start(settings: &Settings, env: &Env, wanted: Wanted) -> Result<Self> {
-        let shown = settings.shown();
-        let wrong = |error| explain(error, &shown);
-        let connection = Connection::open(settings, Purpose::Replication, env).await.map_err(wrong)?;
-        let mut options = StreamOptions::new([&wanted.publication], connection.major_version());
-        options.version = 1;
-        options.streaming = Streaming::Off;
-        options.messages = false;
-        let (from, pulse) = (wanted.from, Pulse::within(settings.network_timeout));
-        let stream = connection.start_replication(&wanted.slot, from.end, &options, pulse).await.map_err(wrong)?;
+        let (settings, env, handed_out) = (settings.clone(), env.clone(), wanted.from);
         let (send, pieces) = mpsc::channel(PIECES_AHEAD);
         let (confirm, to_confirm) = watch::channel(Lsn(0));
         let (said, confirmed) = watch::channel(Lsn(0));
-        let reading = Reading {
-            stream,
-            env: env.clone(),
-            shown: shown.clone(),
-            decoder: Decoder::new(1),
-            goal: wanted.goal,
-            send,
-            to_confirm,
-            said,
-            gathering: Gathering::new(wanted),
+        let (began, begins) = oneshot::channel();
+        let threads = std::thread::Builder::new().name("tidewater-stream".to_owned());
+        let work = async move {
+            let opened = open(&settings, &env, &wanted).await;
+            let reading = opened.map(|stream| Reading {
+                stream,
+                env,
+                shown: settings.shown(),
+                decoder: Decoder::new(1),
+                goal: wanted.goal,
+                send,
+                to_confirm,
+                said,
+                gathering: Gathering::new(wanted),
+            });
+            match reading {
+                // Who is gone needs no answer.
+                Err(error) => drop(began.send(Err(error))),
+                Ok(reading) if began.send(Ok(())).is_ok() => reading.run().await,
+                Ok(_) => {}
+            }
         };
-        let task = tokio::spawn(reading.run());
-        Ok(Self { pieces, confirm, confirmed, task, handed_out: from })
+        let own = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let own = own.map_err(|error| Error::internal(format!("no event loop can be started: {error}")))?;
+        let started = threads.spawn(move || own.block_on(work));
+        started.map_err(|error| Error::internal(format!("no thread can be started: {error}")))?;
+        begins.await.map_err(|_| Error::internal("the thread of a stream ended"))??;
+        Ok(Self { pieces, confirm, confirmed, handed_out })
     }
 
     /// The server may forget what lies before.
@@ -123,13 +129,19 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+async fn open(settings: &Settings, env: &Env, wanted: &Wanted) -> Result<ReplicationStream> {
+    let shown = settings.shown();
+    let wrong = |error| explain(error, &shown);
+    let connection = Connection::open(settings, Purpose::Replication, env).await.map_err(wrong)?;
+    let mut options = StreamOptions::new([&wanted.publication], connection.major_version());
+    options.version = 1;
+    options.streaming = Streaming::Off;
+    options.messages = false;
+    let pulse = Pulse::within(settings.network_timeout);
+    connection.start_replication(&wanted.slot, wanted.from.end, &options, pulse).await.map_err(wrong)
 }
 
-/// The task.
+/// What the thread does.
 struct Reading {
     stream: ReplicationStream,
     env: Env,
@@ -178,7 +190,7 @@ impl Reading {
             // Nothing more is there just now: what is complete goes on. Who is behind lets some more gather first, since
             // the server works less where nobody waits for each of its messages.
             if ask && frames < FRAMES_FEW && self.gathering.is_small() {
-                self.env.clock.sleep(GATHER_FOR).await;
+                self.env.clock.stand_still(GATHER_FOR);
             } else if let Some(piece) = self.gathering.complete() {
                 self.hand_on(piece).await?;
             }

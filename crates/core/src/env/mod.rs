@@ -22,6 +22,9 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Duration;
     /// Waits. Cancel-safe.
     async fn sleep(&self, duration: Duration);
+    /// Stops the thread, which does nothing else, so that what comes meanwhile is taken at once afterwards. Nobody relies
+    /// on how long that was.
+    fn stand_still(&self, _duration: Duration) {}
 }
 
 /// Randomness.

@@ -30,6 +30,10 @@ impl Clock for RealClock {
         self.start.elapsed()
     }
 
+    fn stand_still(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
