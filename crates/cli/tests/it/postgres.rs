@@ -1,8 +1,9 @@
 //! PostgreSQL at either end of the command: what is printed, what is installed and taken out, how passwords travel.
 //! What the connector carries is tested there. `postgres/journal.rs` has what a run replaced, and `verify`;
-//! `postgres/quarantine.rs` what could not be written, and `resync`.
+//! `postgres/quarantine.rs` what could not be written, and `resync`; `postgres/load.rs` the command under pgbench.
 
 mod journal;
+mod load;
 mod quarantine;
 mod triggers;
 
