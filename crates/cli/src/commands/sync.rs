@@ -36,7 +36,7 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         ..Settings::default()
     };
     let (source, target) = (ends.source.clone(), ends.target.clone());
-    let wanted = WantedLink { name: "sync".to_owned(), source, target, settings };
+    let wanted = WantedLink { name: "sync".to_owned(), source, target, settings }.checked()?;
     if !args.once {
         refuse_link(&wanted)?;
     }

@@ -200,7 +200,7 @@ fn link(config: &Config, sync: &OneWay, to: &str, run: Run) -> Result<WantedLink
     };
     let name = if sync.to.len() > 1 { format!("{}/{to}", sync.name) } else { sync.name.clone() };
     let (source, target) = (endpoint(config, &sync.from)?, endpoint(config, to)?);
-    Ok(WantedLink { name, source, target, settings })
+    WantedLink { name, source, target, settings }.checked()
 }
 
 fn exchange(config: &Config, sync: &BothWays, run: Run) -> Result<WantedExchange> {
