@@ -10,7 +10,9 @@ use crate::{create, held, ledger, sequences, triggers, undo};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidewater_core::apply::{Ledger, Prepared, Quarantined, Stretch, TableLedger, Target, Which, Writer, Written};
+use tidewater_core::apply::{
+    Durability, Ledger, Prepared, Quarantined, Stretch, TableLedger, Target, Which, Writer, Written,
+};
 use tidewater_core::capture::Counter;
 use tidewater_core::change::{Key, Mapping, Position, RangeHash, Row, RowHash, Table, View};
 use tidewater_core::env::Env;
@@ -158,10 +160,11 @@ impl Target for PostgresTarget {
         self.write_batch(&batch).await
     }
 
-    async fn flush(&mut self) -> Result<()> {
+    async fn flush(&mut self) -> Result<Durability> {
         // What is flushed, is flushed with everything before it.
         self.unflushed = 0;
-        self.reader.session.query("BEGIN; SELECT pg_catalog.txid_current(); COMMIT").await.map(|_| ())
+        self.reader.session.query("BEGIN; SELECT pg_catalog.txid_current(); COMMIT").await?;
+        Ok(Durability::Durable)
     }
 
     async fn complete(&mut self, table: usize) -> Result<()> {

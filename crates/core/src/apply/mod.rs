@@ -171,9 +171,9 @@ pub trait Target: Scan {
     /// Writes a batch and its progress in one transaction.
     async fn write(&mut self, batch: Batch) -> Result<Written>;
 
-    /// What was accepted becomes durable. Called when nothing more comes just now, and at the end.
-    async fn flush(&mut self) -> Result<()> {
-        Ok(())
+    /// Makes durable what was accepted, and says whether it is. Called when nothing more comes just now, and at the end.
+    async fn flush(&mut self) -> Result<Durability> {
+        Ok(Durability::Accepted)
     }
 
     /// A table that [`Target::prepare`] made gets what it could be filled faster without, such as indexes.

@@ -149,8 +149,8 @@ impl Session<'_> {
 
     /// Makes durable what was written, and confirms it at once.
     async fn flush(&mut self) -> Result<()> {
-        if self.durable.as_ref() != Some(&self.position) {
-            self.target.flush().await?;
+        let is_news = self.durable.as_ref() != Some(&self.position);
+        if is_news && self.target.flush().await? == Durability::Durable {
             self.durable = Some(self.position.clone());
         }
         self.confirm(true).await

@@ -31,6 +31,8 @@ pub(crate) struct Notes {
     pub(crate) disk_full: AtomicBool,
     /// The target says that nothing it wrote is durable yet.
     pub(crate) never_durable: AtomicBool,
+    /// Whether what is never durable by itself is with a flush.
+    pub(crate) flushes: AtomicBool,
     /// This table does not fit at the target, and cannot be written.
     pub(crate) unfit: Mutex<Option<String>>,
     /// The next this many reads say that the schema changed.
@@ -48,6 +50,7 @@ impl Notes {
             fed_by: Mutex::default(),
             disk_full: AtomicBool::new(false),
             never_durable: AtomicBool::new(false),
+            flushes: AtomicBool::new(false),
             unfit: Mutex::default(),
             schema_changes: AtomicU64::new(0),
             begun: AtomicU64::new(0),
@@ -180,6 +183,11 @@ impl Target for Watched<MemoryTarget> {
             written.durability = Durability::Accepted;
         }
         Ok(written)
+    }
+
+    async fn flush(&mut self) -> Result<Durability> {
+        let flushes = self.notes.flushes.load(Ordering::Relaxed);
+        Ok(if flushes { Durability::Durable } else { Durability::Accepted })
     }
 
     async fn leave(&mut self, link: &str) -> Result<Vec<String>> {
