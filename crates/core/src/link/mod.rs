@@ -6,6 +6,7 @@
 
 mod check;
 mod copy;
+mod drain;
 mod exchange;
 mod first_contact;
 mod follow;
@@ -14,6 +15,7 @@ mod plan;
 mod report;
 mod retry;
 mod session;
+mod spooling;
 mod state;
 mod status;
 mod throttle;
@@ -27,6 +29,7 @@ pub use first_contact::Counts;
 pub use plan::{Plan, PlannedTable, no_key_note};
 pub use report::Report;
 pub use retry::Backoff;
+pub use spooling::{Full, SpoolSettings, Spooling, Stage};
 pub use state::{Event, Observer, State, Unwatched};
 pub use status::{Behind, FollowerStatus, LinkStatus, PeerStatus, ReplicaStatus, Status, TableStatus};
 
@@ -35,6 +38,7 @@ use crate::capture::Source;
 use crate::change::Scope;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
+use crate::transport::Spool;
 use async_trait::async_trait;
 use session::{Outcome, Session};
 use std::sync::Arc;
@@ -124,6 +128,8 @@ pub struct Settings {
     pub keeps_log: bool,
     /// Whether a watching link waits for an end that was not there when it began.
     pub patient: bool,
+    /// The buffer on disk for the time that the target of a watching link is away; `None` is none.
+    pub spool: Option<SpoolSettings>,
     /// How long it runs.
     pub run: Run,
 }
@@ -142,6 +148,7 @@ impl Default for Settings {
             every: Duration::ZERO,
             keeps_log: true,
             patient: false,
+            spool: None,
             run: Run::UntilInStep,
         }
     }
@@ -156,6 +163,10 @@ pub struct Link {
     stop: watch::Receiver<bool>,
     /// Whether both ends were open once.
     opened: bool,
+    /// Whether the last attempt failed because the target is away.
+    at_target: bool,
+    /// Open from the time when it is needed first, so that no other engine uses it.
+    spool: Option<Spool>,
 }
 
 impl Link {
@@ -167,7 +178,7 @@ impl Link {
         observer: Arc<dyn Observer>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { ends, settings, env, observer, stop, opened: false }
+        Self { ends, settings, env, observer, stop, opened: false, at_target: false, spool: None }
     }
 
     /// Runs it. Retries what may pass by itself: for ever while watching, a few times otherwise.
@@ -215,15 +226,6 @@ impl Link {
         session.meet().await?;
         session.copy_all().await?;
         session.follow().await
-    }
-
-    async fn pause_after(&mut self, error: Error, backoff: &mut Backoff) -> Result<()> {
-        let awaited = self.opened || self.settings.patient;
-        let wait = backoff.after(&error, awaited, self.settings.run == Run::Watch, &self.env);
-        let Some(wait) = wait else { return Err(error) };
-        self.tell(&State::Waiting(error.to_string()));
-        rest(&self.env, &mut self.stop, wait).await;
-        Ok(())
     }
 
     fn stopped(&self) -> bool {

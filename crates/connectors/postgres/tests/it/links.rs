@@ -2,5 +2,6 @@
 
 mod given;
 mod kills;
+mod spool;
 mod stories;
 mod traps;
