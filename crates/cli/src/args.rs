@@ -1,11 +1,13 @@
 //! What can be typed. What is special both ways is in `args/both_ways.rs`, the journal's commands in
-//! `args/conflicts.rs`.
+//! `args/conflicts.rs`, the spool in `args/spool.rs`.
 
 mod both_ways;
 mod conflicts;
+mod spool;
 
 pub(crate) use both_ways::{BothWaysArgs, PreferArg, RuleArg, SideArg};
 pub(crate) use conflicts::{ConflictsArgs, ConflictsCommand, JournalArgs, ListArgs, ResolveArgs, RestoreArgs};
+pub(crate) use spool::SpoolArgs;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -109,6 +111,8 @@ pub(crate) struct SyncArgs {
     /// what changed; the server keeps its log until then
     #[arg(long, conflicts_with_all = ["both_ways", "once"])]
     pub(crate) keep_slot: bool,
+    #[command(flatten)]
+    pub(crate) spool: SpoolArgs,
     /// Send at most this many rows a second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "both_ways")]
     pub(crate) rows_per_second_max: Option<u64>,

@@ -78,6 +78,7 @@ fn lines(wanted: &WantedLink, plan: &Plan) -> Vec<String> {
     }
     lines.push(format!("Would install in {}: {}.", wanted.source.shown(), wanted.source.installs_as_source()));
     lines.push(format!("Would keep in {}: {}.", wanted.target.shown(), wanted.target.keeps_as_target()));
+    lines.extend(wanted.spool().map(crate::spool::planned));
     for (trigger, table) in &plan.target_triggers {
         lines.push(format!(
             "Trigger {trigger} on {table} at the target does not run for rows that Tidewater writes: its effects \
@@ -113,6 +114,9 @@ fn facts(wanted: &WantedLink, plan: &Plan) -> Value {
     json!({
         "sync": wanted.name, "source": wanted.source.shown(), "target": wanted.target.shown(), "tables": tables,
         "skipped": pairs(&plan.skipped, "table", "reason"),
+        "spool": wanted.spool().map(|spool| json!({
+            "folder": spool.folder.display().to_string(), "bytes_max": spool.bytes_max,
+        })),
         "target_triggers": pairs(&plan.target_triggers, "trigger", "table"), "notes": plan.notes,
     })
 }

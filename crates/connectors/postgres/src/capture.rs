@@ -294,10 +294,8 @@ pub(crate) async fn drop_slot(session: &mut Session, env: &Env, name: &str) -> R
 
 /// Up to where a slot was confirmed, once nobody reads it: what its last reader said may still be on its way until then.
 pub(crate) async fn kept(session: &mut Session, env: &Env, name: &str) -> Result<Option<Lsn>> {
-    let sql = format!(
-        "SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = {} AND active",
-        quoted_text(name)
-    );
+    let sql =
+        format!("SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = {} AND active", quoted_text(name));
     for _ in 0..DROP_ROUNDS {
         if session.query(&sql).await?.rows.is_empty() {
             let slot = slot(session, name).await?;

@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn points_stand_in_the_order_of_commits() {
-        let inside = |end, commit, changes| Point { end: Lsn(end), within: Some(Within { commit: Lsn(commit), changes }) };
+        let inside =
+            |end, commit, changes| Point { end: Lsn(end), within: Some(Within { commit: Lsn(commit), changes }) };
         let ordered = [Point::at(Lsn(10)), inside(10, 50, 1), inside(20, 50, 7), Point::at(Lsn(51)), inside(51, 90, 1)];
         for (at, one) in ordered.iter().enumerate() {
             for (other_at, other) in ordered.iter().enumerate() {

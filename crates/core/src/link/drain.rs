@@ -3,8 +3,8 @@
 //! Invariants: a spool is removed only once what it holds is durable at the target, or all tables are being compared;
 //! while it is applied nothing is confirmed to the source, which has let go of that long ago.
 
-use super::session::{Outcome, Session};
 use super::Run;
+use super::session::{Outcome, Session};
 use super::spooling::{noted, of_target};
 use super::state::State;
 use crate::capture::{Resumed, Start};

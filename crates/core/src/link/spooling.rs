@@ -335,4 +335,3 @@ pub(super) fn of_target<T>(at_target: &mut bool, result: Result<T>) -> Result<T>
     *at_target = matches!(&result, Err(error) if error.kind == Kind::Unavailable);
     result
 }
-

@@ -1,7 +1,7 @@
 //! The spool on a disk that loses power at every call: what was promised to be there is there, in order and once, and
 //! what is not what was written is found.
 
-use crate::given::{Dice, key, row, rounds};
+use crate::given::{Dice, key, rounds, row};
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,10 +73,10 @@ fn open(disk: &MemoryDisk) -> Result<Spool> {
 
 /// A spool that holds the transactions `1..=count`.
 fn filled(disk: &MemoryDisk, count: u64) -> Spool {
-    let mut spool = open(disk).unwrap();
-    spool.set_card(card()).unwrap();
+    let mut spool = open(disk).expect("it opens");
+    spool.set_card(card()).expect("it is written");
     for number in 1..=count {
-        spool.append(&at(number - 1), &transaction(number)).unwrap();
+        spool.append(&at(number - 1), &transaction(number)).expect("it is written");
     }
     spool
 }
@@ -102,7 +102,7 @@ fn expected(from: u64, through: u64) -> Vec<Transaction> {
 }
 
 fn segments(disk: &MemoryDisk) -> Vec<PathBuf> {
-    let names = disk.list(&folder()).unwrap();
+    let names = disk.list(&folder()).expect("it can be listed");
     names.iter().filter(|name| name.ends_with(".seg")).map(|name| folder().join(name)).collect()
 }
 
@@ -176,14 +176,22 @@ fn nothing_that_was_stored_is_lost_with_the_power() {
                 assert!(spool.damage().is_none_or(|_| disk.has_failed()), "seed {seed}: {:?}", spool.damage());
                 work(&mut spool, &dice, &mut released, &mut stored).expect_err("the disk fails");
             }
-            if dice.one_in(3) { disk.kill() } else { disk.lose_power(&*env.random) }
+            if dice.one_in(3) {
+                disk.kill()
+            } else {
+                disk.lose_power(&*env.random)
+            }
             let mut spool = open(&disk).unwrap();
             assert_eq!(spool.damage(), None, "seed {seed}: {:?}", segments(&disk));
             let end = spool.end().map_or(released, |end| end.0.parse::<u64>().unwrap()).max(released);
             assert!(end >= stored, "seed {seed}: stored {stored}, there {end}");
             assert!(end <= stored + 1, "seed {seed}: nothing is there that was never appended");
             let rest = handed_out(&mut spool, released);
-            assert_eq!(rest.unwrap_or_else(|error| panic!("seed {seed}: {error}")), expected(released, end), "seed {seed}");
+            assert_eq!(
+                rest.unwrap_or_else(|error| panic!("seed {seed}: {error}")),
+                expected(released, end),
+                "seed {seed}"
+            );
             stored = end;
         }
     }
@@ -224,7 +232,7 @@ fn a_bit_that_flips_is_found_wherever_it_is() {
 
 #[track_caller]
 fn is_damaged(disk: &MemoryDisk, why: &str) {
-    let spool = open(disk).unwrap();
+    let spool = open(disk).expect("it opens");
     let damage = spool.damage().expect("it is damaged").to_string();
     assert!(damage.starts_with("E0095 the spool") && damage.contains(why), "{damage}");
 }

@@ -55,7 +55,7 @@ impl MemoryDisk {
         let paths: BTreeSet<PathBuf> = state.names.keys().chain(state.surviving.keys()).cloned().collect();
         for path in paths {
             let (now, synced) = (state.names.get(&path).copied(), state.surviving.get(&path).copied());
-            let survives = if random.bits() % 2 == 0 { now } else { synced };
+            let survives = if random.bits().is_multiple_of(2) { now } else { synced };
             match survives {
                 Some(file) => state.names.insert(path, file),
                 None => state.names.remove(&path),
@@ -208,13 +208,11 @@ impl DiskFile for MemoryFile {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        let failed = match self.disk.call() {
-            Ok(_) => None,
-            Err(error) => Some(error),
-        };
+        let failed = self.disk.call().err();
         let mut state = self.disk.state();
         // The call that fails may have been carried out in part.
-        let fits = state.bytes_free.unwrap_or(usize::MAX).min(if failed.is_some() { bytes.len() / 2 } else { usize::MAX });
+        let fits =
+            state.bytes_free.unwrap_or(usize::MAX).min(if failed.is_some() { bytes.len() / 2 } else { usize::MAX });
         let fits = fits.min(bytes.len());
         state.files[self.file].now.extend_from_slice(&bytes[..fits]);
         if let Some(free) = &mut state.bytes_free {

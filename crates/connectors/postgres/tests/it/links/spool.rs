@@ -62,6 +62,10 @@ fn retained(shop: &Postgres) -> u64 {
     )
 }
 
+fn count(server: &Postgres, database: &str) -> String {
+    server.execute_in(database, "SELECT count(*) FROM items").unwrap_or_default().trim().to_owned()
+}
+
 fn sums(server: &Postgres, database: &str) -> String {
     let sql = "SELECT count(*), sum(n), md5(string_agg(i::text, ',' ORDER BY id)) FROM items i";
     server.execute_in(database, sql).unwrap()
@@ -71,12 +75,18 @@ fn sums(server: &Postgres, database: &str) -> String {
 /// stay as they are, a rollback.
 fn write(url: &str, round: u64) {
     let from = round * 100_000;
-    let large = format!("INSERT INTO items SELECT {from} + i, i, repeat(md5(i::text), 20) FROM generate_series(1, 12000) i");
+    let large =
+        format!("INSERT INTO items SELECT {from} + i, i, repeat(md5(i::text), 20) FROM generate_series(1, 12000) i");
     psql(url, &large).unwrap();
     for small in 0..30 {
         let id = from + small * 7 + 1;
-        psql(url, &format!("BEGIN; UPDATE items SET n = n + 1 WHERE id = {id}; DELETE FROM items WHERE id = {id} + 2; COMMIT"))
-            .unwrap();
+        psql(
+            url,
+            &format!(
+                "BEGIN; UPDATE items SET n = n + 1 WHERE id = {id}; DELETE FROM items WHERE id = {id} + 2; COMMIT"
+            ),
+        )
+        .unwrap();
         psql(url, &format!("UPDATE items SET id = -id WHERE id = {id} + 3")).unwrap();
     }
     psql(url, &format!("BEGIN; DELETE FROM items WHERE id > {from}; ROLLBACK")).unwrap();
@@ -93,10 +103,9 @@ fn a_target_that_is_away_lets_the_servers_log_go_and_nothing_is_lost_when_it_is_
     write(&source, 1);
 
     let mut running = engine(&source, &target, folder.path());
-    let count = || till.execute_in("till", "SELECT count(*) FROM items").unwrap_or_default();
-    until(|| count().trim() == asked(&shop, "SELECT count(*) FROM items").to_string());
+    until(|| count(&till, "till") == count(&shop, "shop"));
     psql(&source, "INSERT INTO items VALUES (0, 0, repeat('x', 9000))").unwrap();
-    until(|| count().trim() == asked(&shop, "SELECT count(*) FROM items").to_string());
+    until(|| count(&till, "till") == count(&shop, "shop"));
     till.kill9();
 
     for round in 2..8 {
@@ -109,8 +118,10 @@ fn a_target_that_is_away_lets_the_servers_log_go_and_nothing_is_lost_when_it_is_
     }
     let end = asked(&shop, "SELECT (pg_current_wal_lsn() - '0/0')::bigint");
     until(|| {
-        asked(&shop, "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots WHERE slot_name LIKE 'tidewater%'")
-            >= end
+        asked(
+            &shop,
+            "SELECT (confirmed_flush_lsn - '0/0')::bigint FROM pg_replication_slots WHERE slot_name LIKE 'tidewater%'",
+        ) >= end
     });
     assert!(unconfirmed(&shop) < 4 << 20, "the log goes on without the target");
     // The segment that is written, and little more.
@@ -122,8 +133,11 @@ fn a_target_that_is_away_lets_the_servers_log_go_and_nothing_is_lost_when_it_is_
     // Killed while what was spooled is applied, and again.
     till.restart().unwrap();
     for _ in 0..4 {
-        let before = count();
-        until(|| count() != before || running.try_wait().unwrap().is_some());
+        let before = count(&till, "till");
+        until(|| {
+            let now = count(&till, "till");
+            now != before || now == count(&shop, "shop")
+        });
         running.kill().unwrap();
         running.wait().unwrap();
         running = engine(&source, &target, folder.path());
