@@ -10,7 +10,7 @@ use super::state::State;
 use crate::capture::{Resumed, Start};
 use crate::change::{Position, Transaction};
 use crate::error::{Kind, Result, code};
-use crate::transport::{Budget, Card, Cursor, Place, Spool};
+use crate::transport::{Budget, Card, Cursor, Place};
 
 /// What a spool means for a link that is taken up.
 pub(super) enum Backlog {
@@ -61,7 +61,7 @@ impl Session<'_> {
         }
         // Another database is the target now.
         *self.spool = None;
-        match Spool::open(&self.env.disk, &settings.folder, link, make) {
+        match settings.open(&self.env.disk, link, make) {
             Err(error) if error.code == code::SPOOL_UNUSABLE => self.notice(error.to_string()),
             spool => *self.spool = spool?,
         }

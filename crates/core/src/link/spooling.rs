@@ -11,10 +11,12 @@ use super::state::{Event, State};
 use super::{Ends, Link, Run, interrupted, rest};
 use crate::capture::{Read, Reader, Resumed, Source, Survey};
 use crate::change::{Mapping, Position, Transaction};
+use crate::env::Disk;
 use crate::error::{Error, Kind, Result, code};
 use crate::transport::{Card, Pace, Spool};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -35,6 +37,14 @@ pub struct SpoolSettings {
 impl SpoolSettings {
     /// As large as a spool gets where nothing is said.
     pub const BYTES_MAX_DEFAULT: u64 = 1 << 30;
+    /// So many segments at least, which are removed one by one when they were applied.
+    const SEGMENTS_MIN: u64 = 8;
+
+    /// The spool of a link, if there is one or it is to be made.
+    pub(super) fn open(&self, disk: &Arc<dyn Disk>, link: &str, make: bool) -> Result<Option<Spool>> {
+        let spool = Spool::open(disk, &self.folder, link, make)?;
+        Ok(spool.map(|spool| spool.with_segment_bytes(self.bytes_max / Self::SEGMENTS_MIN)))
+    }
 }
 
 /// What happens when the spool is full.
@@ -226,7 +236,7 @@ impl Link {
         let mut mine = Spool::cards(&self.env.disk, &settings.folder)?.into_iter().filter(is_mine);
         // Where another database was the target under that name, nobody knows which one comes back.
         let (Some(card), None) = (mine.next(), mine.next()) else { return Ok(None) };
-        Spool::open(&self.env.disk, &settings.folder, &card.link, false)
+        settings.open(&self.env.disk, &card.link, false)
     }
 
     /// Spools for a while, then asks the target whether it is back; spools on until it has answered.

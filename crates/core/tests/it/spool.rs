@@ -323,3 +323,36 @@ fn the_machines_own_disk_keeps_it_too() {
     assert!(Spool::destroy(&disk, folder.path(), LINK).unwrap());
     assert!(!folder.path().join(LINK).exists() && !Spool::destroy(&disk, folder.path(), LINK).unwrap());
 }
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Those of docs/formats/spool.md.
+#[test]
+fn the_bytes_are_those_that_are_drawn() {
+    let disk = MemoryDisk::default();
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut spool = Spool::open(&shared, root(), "L1", true).unwrap().unwrap();
+    let change = Change { table: 0, key: key(7), op: Op::Upsert(row(7, "anchor")) };
+    let transaction = Transaction {
+        emptied: vec![1],
+        changes: vec![change],
+        position: at(6),
+        settled: true,
+        folded: false,
+        after_ms: Some(1_767_225_600_000),
+        left_out: 0,
+    };
+    spool.append(&at(5), &transaction).unwrap();
+    let path = root().join("L1").join("0000000000000001.seg");
+    let drawn = hex(&disk.with_file(&path, |bytes| bytes.clone()).unwrap());
+    let page = include_str!("../../../../docs/formats/spool.md");
+    let blocks = page.split("```").skip(3).step_by(2).take(2);
+    let mut bytes = Vec::new();
+    for line in blocks.flat_map(str::lines) {
+        let words = line.split_whitespace();
+        bytes.extend(words.take_while(|word| word.len() == 2 && u8::from_str_radix(word, 16).is_ok()));
+    }
+    assert_eq!(bytes.join(" "), drawn);
+}

@@ -98,10 +98,10 @@ impl Spool {
         Ok(Some(spool))
     }
 
-    /// Segments of this length instead: for tests.
+    /// Segments that are shorter, where the whole is not to become large.
     #[must_use]
     pub fn with_segment_bytes(mut self, bytes: u64) -> Self {
-        self.segment_bytes = bytes;
+        self.segment_bytes = bytes.min(SEGMENT_BYTES);
         self
     }
 
