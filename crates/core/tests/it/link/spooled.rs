@@ -154,7 +154,9 @@ async fn engines_that_are_killed_and_power_that_is_lost_lose_nothing_that_was_le
     for seed in 0..u64::from(rounds()) {
         let dice = Dice::new(seed);
         // A small one has many segments, and is full now and then.
-        let given = spooled(seed, if dice.one_in(2) { 6_000 } else { 1 << 20 }, Full::Pause);
+        let mut given = spooled(seed, if dice.one_in(2) { 6_000 } else { 1 << 20 }, Full::Pause);
+        // Small batches, so that it is applied in several.
+        given.world.settings.rows_per_second_max = dice.one_in(2).then_some(30);
         given.until_in_step().await;
         let away = dice.one_in(4);
         for _ in 0..12 {
