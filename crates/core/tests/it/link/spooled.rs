@@ -181,8 +181,7 @@ async fn engines_that_are_killed_and_power_that_is_lost_lose_nothing_that_was_le
                     }
                 })
                 .await;
-            let stored =
-                given.world.stored_position().and_then(|position| Some(position.0.split_once('@')?.0.parse().ok()?));
+            let stored = given.world.stored_position().and_then(|position| position.0.split_once('@')?.0.parse().ok());
             let_go += u64::from(stored.is_some_and(|stored: usize| given.confirmed() > stored));
             if dice.one_in(2) { given.disk.kill() } else { given.disk.lose_power(&*given.world.env.random) }
         }
