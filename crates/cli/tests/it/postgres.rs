@@ -1,7 +1,9 @@
 //! PostgreSQL at either end of the command: what is printed, what is installed and taken out, how passwords travel.
-//! What the connector carries is tested there. `postgres/journal.rs` has what a run replaced, and `verify`.
+//! What the connector carries is tested there. `postgres/journal.rs` has what a run replaced, and `verify`,
+//! `postgres/spool.rs` targets that are away.
 
 mod journal;
+mod spool;
 
 use crate::given::{Place, an_empty_place, until};
 use tidewater_testing::{Access, Postgres, Release, Setup};
