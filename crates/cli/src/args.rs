@@ -1,15 +1,17 @@
 //! What can be typed. What is special both ways is in `args/both_ways.rs`, the journal's commands in
-//! `args/conflicts.rs`, those of the quarantine in `args/quarantine.rs`.
+//! `args/conflicts.rs`, those of the quarantine in `args/quarantine.rs`, the spool in `args/spool.rs`.
 
 mod both_ways;
 mod conflicts;
 mod quarantine;
+mod spool;
 
 pub(crate) use both_ways::{BothWaysArgs, PreferArg, RuleArg, SideArg};
 pub(crate) use conflicts::{ConflictsArgs, ConflictsCommand, JournalArgs, ListArgs, ResolveArgs, RestoreArgs};
 pub(crate) use quarantine::{
     DiscardArgs, ListHeldArgs, QuarantineArgs, QuarantineCommand, ResyncArgs, RetryArgs, WhoseArgs,
 };
+pub(crate) use spool::SpoolArgs;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -123,6 +125,8 @@ pub(crate) struct SyncArgs {
     /// With the target stdout: remember in this file how far it came, so that the next run prints only what changed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["both_ways", "once"])]
     pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) spool: SpoolArgs,
     /// Send at most this many rows a second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "both_ways")]
     pub(crate) rows_per_second_max: Option<u64>,

@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod endpoint;
 mod output;
+mod spool;
 
 use clap::Parser;
 use std::process::ExitCode;

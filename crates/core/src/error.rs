@@ -121,6 +121,12 @@ pub mod code {
     pub const REPLICA_IDENTITY: Code = Code(86);
     /// Whoever read the output closed it.
     pub const OUTPUT_CLOSED: Code = Code(90);
+    /// The spool is not what was written.
+    pub const SPOOL_DAMAGED: Code = Code(95);
+    /// The spool is full.
+    pub const SPOOL_FULL: Code = Code(96);
+    /// The spool's folder cannot be written or read.
+    pub const SPOOL_UNUSABLE: Code = Code(97);
     /// A bug in Tidewater.
     pub const INTERNAL: Code = Code(99);
 }

@@ -78,6 +78,7 @@ fn lines(wanted: &WantedLink, plan: &Plan) -> Vec<String> {
     }
     lines.push(format!("Would install in {}: {}.", wanted.source.shown(), wanted.source.installs_as_source()));
     lines.push(format!("Would keep in {}: {}.", wanted.target.shown(), wanted.target.keeps_as_target()));
+    lines.extend(wanted.spool().map(crate::spool::planned));
     if let Endpoint::Postgres(_) = wanted.target {
         lines.push(
             "Sequences of these tables' columns there would be moved on as far as the rows and the source's own, never back."
@@ -130,6 +131,9 @@ fn facts(wanted: &WantedLink, plan: &Plan) -> Value {
     json!({
         "sync": wanted.name, "source": wanted.source.shown(), "target": wanted.target.shown(), "tables": tables,
         "skipped": pairs(&plan.skipped, "table", "reason"),
+        "spool": wanted.spool().map(|spool| json!({
+            "folder": spool.folder.display().to_string(), "bytes_max": spool.bytes_max,
+        })),
         "target_triggers": pairs(&plan.target_triggers, "trigger", "table"), "notes": plan.notes,
     })
 }

@@ -1,11 +1,13 @@
 //! `tidewater status`: what each database knows about its syncs. Works beside a running engine.
 
-use super::wanted::configuration;
+use super::wanted::{configuration, spool_folders};
 use super::{ATTENTION, DONE, Worst};
 use crate::args::StatusArgs;
 use crate::endpoint::Endpoint;
 use crate::output::{self, FAINT, GOOD, LOOK, STRONG, bytes, count, number, styled};
+use crate::spool;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use tidewater_core::Result;
 use tidewater_core::apply::Held;
 use tidewater_core::env::Env;
@@ -16,12 +18,12 @@ const NAMED: usize = 10;
 
 /// Shows every database. One that cannot be asked keeps none of the others from being shown.
 pub(crate) async fn status(args: &StatusArgs) -> Result<u8> {
-    let endpoints: Vec<Endpoint> = if args.urls.is_empty() {
-        let config = configuration(args.config.clone())?;
-        config.endpoints.values().map(|e| Endpoint::parse(&e.url)).collect::<Result<_>>()?
-    } else {
-        args.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_>>()?
+    let config = if args.urls.is_empty() { Some(configuration(args.config.clone())?) } else { None };
+    let endpoints: Vec<Endpoint> = match &config {
+        Some(config) => config.endpoints.values().map(|e| Endpoint::parse(&e.url)).collect::<Result<_>>()?,
+        None => args.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_>>()?,
     };
+    let folders = spool_folders(config.as_ref());
     let (alone, mut worst) = (endpoints.len() == 1, Worst::default());
     for endpoint in &endpoints {
         let shown = endpoint.shown();
@@ -33,17 +35,23 @@ pub(crate) async fn status(args: &StatusArgs) -> Result<u8> {
             }
             continue;
         }
-        worst.note(&shown, "its status", show(endpoint, args.json).await, alone, args.json)?;
+        worst.note(&shown, "its status", show(endpoint, &folders, args.json).await, alone, args.json)?;
     }
     Ok(worst.code)
 }
 
-async fn show(endpoint: &Endpoint, json: bool) -> Result<u8> {
+async fn show(endpoint: &Endpoint, folders: &[PathBuf], json: bool) -> Result<u8> {
     let status = endpoint.status(&Env::real()).await?;
+    let links =
+        status.followers.iter().map(|follower| &follower.link).chain(status.links.iter().map(|link| &link.link));
+    let spools = spool::found(folders, links.map(String::as_str));
     if json {
-        output::line(&facts(endpoint, &status).to_string());
+        let mut facts = facts(endpoint, &status);
+        facts["spools"] = spools.iter().map(spool::facts).collect();
+        output::line(&facts.to_string());
     } else {
-        lines(endpoint, &status).iter().for_each(|line| output::line(line));
+        let spools = spools.iter().map(spool::line);
+        lines(endpoint, &status).into_iter().chain(spools).for_each(|line| output::line(&line));
     }
     Ok(if needs_attention(&status) { ATTENTION } else { DONE })
 }

@@ -32,6 +32,7 @@ pub(crate) async fn sync(args: SyncArgs) -> Result<u8> {
         rows_per_second_max: args.rows_per_second_max,
         journal_keep_days: args.journal_keep_days,
         keeps_log: args.keep_slot,
+        spool: args.spool.choice().settings(),
         run,
         ..Settings::default()
     };

@@ -1,11 +1,13 @@
 //! `tidewater teardown`: takes out what was installed. Rows stay.
 
 use super::DONE;
-use super::wanted::{Wanted, configuration, from_configuration};
+use super::wanted::{Wanted, configuration, from_configuration, spool_folders};
 use crate::args::TeardownArgs;
 use crate::endpoint::{Access, Endpoint, typed};
 use crate::output;
+use crate::spool;
 use serde_json::json;
+use std::path::PathBuf;
 use tidewater_core::env::Env;
 use tidewater_core::link::{ReplicaStatus, Run};
 use tidewater_core::replica::Replica;
@@ -15,13 +17,12 @@ use tidewater_sqlite::{Database, SqliteReplica};
 /// Takes out the syncs named.
 pub(crate) async fn teardown(args: TeardownArgs) -> Result<u8> {
     // Each a sync's databases; one alone means all of its syncs.
-    let groups: Vec<Vec<Endpoint>> = match &args.urls[..] {
-        [] => {
-            let all = from_configuration(&configuration(args.config)?, &[], Run::UntilInStep)?;
-            all.into_iter().map(endpoints).collect()
-        }
-        urls => vec![urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_>>()?],
+    let config = if args.urls.is_empty() { Some(configuration(args.config)?) } else { None };
+    let groups: Vec<Vec<Endpoint>> = match &config {
+        Some(config) => from_configuration(config, &[], Run::UntilInStep)?.into_iter().map(endpoints).collect(),
+        None => vec![args.urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<_>>()?],
     };
+    let folders = spool_folders(config.as_ref());
     let env = Env::real();
     let several = groups.len() > 1;
     let mut code = DONE;
@@ -33,7 +34,7 @@ pub(crate) async fn teardown(args: TeardownArgs) -> Result<u8> {
         }
         for (at, endpoint) in group.iter().enumerate() {
             let others: Vec<&Peer> = peers.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, peer)| peer).collect();
-            match take_out(endpoint, &others, &env).await {
+            match take_out(endpoint, &others, &folders, &env).await {
                 Ok(gone) => tell(&endpoint.shown(), &gone, args.json),
                 Err(error) if several || group.len() > 2 => {
                     output::failure_of(&endpoint.shown(), "nothing taken out", &error, args.json);
@@ -104,7 +105,7 @@ fn tell(shown: &str, gone: &[String], json: bool) {
 }
 
 /// Takes out of one database what it shares with others, or everything where none are named.
-async fn take_out(endpoint: &Endpoint, others: &[&Peer], env: &Env) -> Result<Vec<String>> {
+async fn take_out(endpoint: &Endpoint, others: &[&Peer], folders: &[PathBuf], env: &Env) -> Result<Vec<String>> {
     let status = endpoint.status(env).await?;
     let named = |link: &str, identity: &str, name: &str| {
         others.is_empty()
@@ -122,6 +123,7 @@ async fn take_out(endpoint: &Endpoint, others: &[&Peer], env: &Env) -> Result<Ve
     }
     for follower in status.followers.iter().filter(|f| named(&f.link, &f.target_identity, &f.target)) {
         gone.extend(endpoint.source(Access::Write, env).await?.leave(&follower.link).await?);
+        gone.extend(spool::remove(folders, &follower.link)?);
     }
     let mut links: Vec<&str> = status
         .links
@@ -135,6 +137,9 @@ async fn take_out(endpoint: &Endpoint, others: &[&Peer], env: &Env) -> Result<Ve
     }
     for link in links {
         gone.extend(endpoint.target(Access::Write, env).await?.leave(link).await?);
+        if !link.is_empty() {
+            gone.extend(spool::remove(folders, link)?);
+        }
     }
     if let [other, ..] = others
         && gone.is_empty()

@@ -3,10 +3,11 @@
 use crate::args::{BothWaysArgs, PairArgs, PreferArg, RuleArg, SideArg};
 use crate::config::{self, BothWays, Config, Latency, OneWay, Sync};
 use crate::endpoint::{Endpoint, SqliteMember, no_rows};
+use crate::spool::{SpoolChoice, default_folder};
 use std::path::PathBuf;
 use std::time::Duration;
 use tidewater_core::change::{Deletes, Pattern, Scope, TableScope};
-use tidewater_core::link::{ExchangeSettings, Existing, Prefer, Run, Settings};
+use tidewater_core::link::{ExchangeSettings, Existing, Prefer, Run, Settings, SpoolSettings};
 use tidewater_core::merge::{Policy, Rule};
 use tidewater_core::{Error, Kind, Result, code};
 use tidewater_lines::Output;
@@ -64,10 +65,16 @@ impl WantedLink {
                 return Err(no_rows(output, &what, "Leave it out."));
             }
         }
+        settings.spool = None;
         settings.leaves = !output.is_resumable();
         // What is taken out altogether does not have to be made small.
         settings.keeps_log |= settings.leaves;
         Ok(self)
+    }
+
+    /// The spool, where its source keeps a log that grows.
+    pub(super) fn spool(&self) -> Option<&SpoolSettings> {
+        self.settings.spool.as_ref().filter(|_| matches!(self.source, Endpoint::Postgres(_)))
     }
 
     /// Between which.
@@ -111,6 +118,19 @@ pub(super) fn configuration(files: Vec<PathBuf>) -> Result<Config> {
     config::load(&files)
 }
 
+/// The folders where spools may be: the user's own, and those that the file names.
+pub(super) fn spool_folders(config: Option<&Config>) -> Vec<PathBuf> {
+    let syncs = config.map(|config| &config.syncs[..]).unwrap_or_default();
+    let named = syncs.iter().filter_map(|sync| match sync {
+        Sync::OneWay(sync) => sync.spool.settings().map(|settings| settings.folder),
+        Sync::BothWays(_) => None,
+    });
+    let mut folders: Vec<PathBuf> = default_folder().into_iter().chain(named).collect();
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
 /// What a command with two URLs, or a configuration file, is about.
 pub(super) fn wanted(args: PairArgs, both: Option<&BothWaysArgs>) -> Result<Vec<Wanted>> {
     let (Some(source), Some(target)) = (args.source, args.target) else {
@@ -121,7 +141,8 @@ pub(super) fn wanted(args: PairArgs, both: Option<&BothWaysArgs>) -> Result<Vec<
         let (source, target) = (source.for_both_ways()?, target.for_both_ways()?);
         return Ok(vec![Wanted::Exchange(ad_hoc_exchange(source, target, &args.tables, both, Run::UntilInStep))]);
     }
-    let settings = Settings { scope: ad_hoc_scope(&args.tables), ..Settings::default() };
+    let settings =
+        Settings { scope: ad_hoc_scope(&args.tables), spool: SpoolChoice::default().settings(), ..Settings::default() };
     Ok(vec![Wanted::Link(WantedLink { name: "sync".into(), source, target, settings }.checked()?)])
 }
 
@@ -195,6 +216,7 @@ fn link(config: &Config, sync: &OneWay, to: &str, run: Run) -> Result<WantedLink
         journal_keep_days: sync.journal_keep_days,
         every: pause(sync.latency),
         patient: true,
+        spool: sync.spool.settings(),
         run,
         ..Settings::default()
     };

@@ -21,6 +21,7 @@ mod tables;
 mod tests;
 mod tree;
 
+use crate::spool::SpoolChoice;
 use problems::{File, Place, Problems};
 use reader::{Fields, Shape};
 use std::collections::BTreeMap;
@@ -120,6 +121,8 @@ pub(crate) struct OneWay {
     pub(crate) run_triggers: Vec<String>,
     /// For how many days journals keep what is over; for ever without it.
     pub(crate) journal_keep_days: Option<u64>,
+    /// Where changes go while the target is away.
+    pub(crate) spool: SpoolChoice,
     scopes: BTreeMap<String, Scope>,
 }
 

@@ -8,10 +8,11 @@ use super::reader::{Fields, Shape, Word, check_name, nearest, unknown_word};
 use super::tables::{self, Target};
 use super::tree::{Entry, Item};
 use super::{Endpoint, Latency, OneWay, Sync, between};
+use crate::spool::{SpoolChoice, folder_of, size};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tidewater_core::change::{Pattern, Scope, TableScope};
-use tidewater_core::link::Existing;
+use tidewater_core::link::{Existing, Full};
 
 const SYNC: Shape = Shape {
     keys: &[
@@ -25,6 +26,9 @@ const SYNC: Shape = Shape {
         "limit",
         "run_triggers",
         "journal_keep_days",
+        "spool",
+        "spool_max",
+        "spool_full",
         "table",
         "between",
         // Understood, so that they are refused with the reason.
@@ -89,7 +93,22 @@ fn one_way(entry: &Entry, endpoints: &BTreeMap<String, Endpoint>, problems: &Pro
         rows_per_second_max: limit.and_then(|limit| limit.number("rows_per_second_max")),
         run_triggers: fields.words("run_triggers").unwrap_or_default().iter().map(|w| w.text.to_owned()).collect(),
         journal_keep_days: fields.number("journal_keep_days"),
+        spool: spool(&fields, problems),
     })
+}
+
+/// Where changes go while the target is away.
+fn spool(fields: &Fields<'_>, problems: &Problems) -> SpoolChoice {
+    let folder = fields.text("spool").map(|word| folder_of(word.text, &problems.file(word.place).folder));
+    let bytes_max = fields.text("spool_max").and_then(|word| {
+        let bytes = size(word.text);
+        if bytes.is_none() {
+            problems.add(word.place, "`spool_max`: expected a size such as \"500 MB\" or \"1 GiB\"");
+        }
+        bytes
+    });
+    let full = fields.choice("spool_full", &[("pause", Full::Pause), ("give-up", Full::GiveUp)]).unwrap_or_default();
+    SpoolChoice { folder, bytes_max, full }
 }
 
 fn direction(

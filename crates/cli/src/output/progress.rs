@@ -4,7 +4,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tidewater_core::link::{Event, Observer, State};
+use tidewater_core::link::{Event, Observer, Stage, State};
 
 /// Watches links and draws.
 pub(crate) struct Progress {
@@ -24,6 +24,8 @@ struct Bars {
     changes: u64,
     comparing: bool,
     told: Option<State>,
+    /// What was said last of the spool.
+    stage: Option<Stage>,
 }
 
 impl Progress {
@@ -76,8 +78,14 @@ impl Progress {
             match state {
                 State::InStep if bars.told.is_none() => super::line(&format!("{link}: in step, watching for changes")),
                 State::Waiting(why) => super::aside(&format!("{link}: waiting: {why}")),
+                State::Spooling(spooling) if bars.stage != Some(spooling.stage) => {
+                    super::aside(&format!("{link}: {spooling}"));
+                    bars.stage = Some(spooling.stage);
+                    return;
+                }
                 _ => return,
             }
+            bars.stage = None;
             bars.told = Some(state.clone());
         }
         if self.watching && !self.all.is_hidden() {
@@ -85,6 +93,7 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             let why = match state {
                 State::Waiting(why) => why.lines().next().unwrap_or_default().to_owned(),
+                State::Spooling(spooling) => spooling.to_string(),
                 _ => format!("{} changes applied", super::number(bars.changes)),
             };
             bar.set_message(format!("{link}: {state} · {why} · Ctrl-C stops"));
@@ -122,7 +131,12 @@ impl Observer for Progress {
         match event {
             Event::State(state) => {
                 if self.json && self.watching {
-                    super::line(&serde_json::json!({ "sync": link, "state": state.to_string() }).to_string());
+                    let mut line = serde_json::json!({ "sync": link, "state": state.to_string() });
+                    if let State::Spooling(spooling) = state {
+                        line["spool_bytes"] = spooling.bytes.into();
+                        line["says"] = spooling.to_string().into();
+                    }
+                    super::line(&line.to_string());
                 }
                 self.state(link, bars, state);
             }

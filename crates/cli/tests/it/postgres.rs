@@ -1,10 +1,12 @@
 //! PostgreSQL at either end of the command: what is printed, what is installed and taken out, how passwords travel.
 //! What the connector carries is tested there. `postgres/journal.rs` has what a run replaced, and `verify`;
-//! `postgres/quarantine.rs` what could not be written, and `resync`; `postgres/load.rs` the command under pgbench.
+//! `postgres/quarantine.rs` what could not be written, and `resync`; `postgres/load.rs` the command under pgbench;
+//! `postgres/spool.rs` targets that are away.
 
 mod journal;
 mod load;
 mod quarantine;
+mod spool;
 mod triggers;
 
 use crate::given::{Place, an_empty_place, until};

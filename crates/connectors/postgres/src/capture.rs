@@ -350,11 +350,29 @@ pub(crate) async fn drop_slot(session: &mut Session, env: &Env, name: &str) -> R
             answer => return answer.map(|_| ()).map_err(|error| explain(error, &session.shown)),
         }
     }
-    Err(Error::new(Kind::Unavailable, code::BUSY, format!("{}: the replication slot {name} is in use", session.shown))
+    Err(in_use(session, name))
+}
+
+/// Up to where a slot was confirmed, once nobody reads it: what its last reader said may still be on its way until then.
+pub(crate) async fn kept(session: &mut Session, env: &Env, name: &str) -> Result<Option<Lsn>> {
+    let sql =
+        format!("SELECT 1 FROM pg_catalog.pg_replication_slots WHERE slot_name = {} AND active", quoted_text(name));
+    for _ in 0..DROP_ROUNDS {
+        if session.query(&sql).await?.rows.is_empty() {
+            let slot = slot(session, name).await?;
+            return Ok(slot.filter(|slot| !slot.is_lost).and_then(|slot| slot.confirmed));
+        }
+        env.clock.sleep(DROP_PAUSE).await;
+    }
+    Err(in_use(session, name))
+}
+
+fn in_use(session: &Session, name: &str) -> Error {
+    Error::new(Kind::Unavailable, code::BUSY, format!("{}: the replication slot {name} is in use", session.shown))
         .meaning(
             "Another Tidewater reads it, or one that was just killed: the server notices within wal_sender_timeout.",
         )
-        .remedy("Stop the other one, or wait a minute, and run the command again."))
+        .remedy("Stop the other one, or wait a minute, and run the command again.")
 }
 
 /// Whether the server gives a slot up before its log fills the disk.

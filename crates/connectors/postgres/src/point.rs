@@ -1,6 +1,7 @@
 //! A position in a server's log: the end of a transaction, and how far into the next one.
 
 use crate::lsn::Lsn;
+use std::cmp::Ordering;
 use std::fmt;
 use tidewater_core::change::Position;
 
@@ -30,6 +31,13 @@ impl Point {
         Position(self.to_string())
     }
 
+    /// Which comes first: transactions are carried in the order in which they commit, each from its first change.
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        // Nothing commits between the end and the transaction that is carried in parts.
+        let place = |point: &Self| point.within.map_or((point.end, 0), |within| (within.commit, within.changes));
+        place(self).cmp(&place(other))
+    }
+
     pub(crate) fn read(position: &Position) -> Option<Self> {
         let (end, within) =
             position.0.split_once('+').map_or((position.0.as_str(), None), |(end, rest)| (end, Some(rest)));
@@ -57,6 +65,18 @@ impl fmt::Display for Point {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn points_stand_in_the_order_of_commits() {
+        let inside =
+            |end, commit, changes| Point { end: Lsn(end), within: Some(Within { commit: Lsn(commit), changes }) };
+        let ordered = [Point::at(Lsn(10)), inside(10, 50, 1), inside(20, 50, 7), Point::at(Lsn(51)), inside(51, 90, 1)];
+        for (at, one) in ordered.iter().enumerate() {
+            for (other_at, other) in ordered.iter().enumerate() {
+                assert_eq!(one.order(other), at.cmp(&other_at), "{one} {other}");
+            }
+        }
+    }
 
     #[test]
     fn points_come_back() {

@@ -12,6 +12,7 @@ use crate::stream::{Changes, Piece, Stream, Wanted};
 use crate::target::Access;
 use crate::timeline::{self, Timeline};
 use async_trait::async_trait;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -339,6 +340,20 @@ impl Source for PostgresSource {
             }
         }
         Ok(())
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    async fn kept(&mut self, link: &str) -> Result<Option<Position>> {
+        self.stream = None;
+        let confirmed = capture::kept(&mut self.reader.session, &self.env, &capture::name(link)).await?;
+        Ok(confirmed.map(|lsn| Point::at(lsn).position()))
+    }
+
+    fn order(&self, one: &Position, other: &Position) -> Option<Ordering> {
+        Some(Point::read(one)?.order(&Point::read(other)?))
     }
 
     async fn rest(&mut self) -> Result<Option<String>> {

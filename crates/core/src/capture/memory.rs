@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result, code};
 use crate::transport::Budget;
 use crate::verify::{Chunk, MemoryRows, Part, Range, Scan};
 use async_trait::async_trait;
+use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,8 +25,10 @@ pub struct MemoryState {
     pub generation: u64,
     /// The next this many calls fail as if the source were away.
     pub away: u32,
-    /// What was confirmed last.
+    /// What was confirmed last; what lies before it is not there any more.
     pub confirmed: Option<Position>,
+    /// Whether what it keeps grows without a bound.
+    pub grows: bool,
 }
 
 /// A source in memory. Clones share their state.
@@ -64,6 +67,10 @@ impl MemorySource {
 
     fn position(state: &MemoryState, at: usize) -> Position {
         Position(format!("{at}@{}", state.generation))
+    }
+
+    fn confirmed(state: &MemoryState) -> Option<usize> {
+        Self::at(state, state.confirmed.as_ref()?)
     }
 
     fn at(state: &MemoryState, position: &Position) -> Option<usize> {
@@ -116,9 +123,15 @@ impl Source for MemorySource {
             let end = Self::position(state, state.log.len());
             let (position, resumed) = match resume {
                 None => (end, Resumed::Fresh),
-                Some(at) if Self::at(state, at).is_some() => (at.clone(), Resumed::At),
-                Some(_) => (end, Resumed::Lost("the source was replaced".into())),
+                Some(at) if Self::at(state, at).is_none() => (end, Resumed::Lost("the source was replaced".into())),
+                Some(at) if Self::at(state, at) < Self::confirmed(state) => {
+                    (end, Resumed::Lost("its log went on without the target".into()))
+                }
+                Some(at) => (at.clone(), Resumed::At),
             };
+            if resumed != Resumed::At {
+                state.confirmed = None;
+            }
             Start { position, resumed, installed: vec![], void: vec![] }
         })
     }
@@ -157,10 +170,30 @@ impl Source for MemorySource {
     }
 
     async fn confirm(&mut self, position: &Position, _: bool) -> Result<()> {
-        self.call(|state| state.confirmed = Some(position.clone()))
+        self.call(|state| {
+            if Self::at(state, position) >= Self::confirmed(state) {
+                state.confirmed = Some(position.clone());
+            }
+        })
+    }
+
+    fn grows(&self) -> bool {
+        self.with(|state| state.grows)
+    }
+
+    async fn kept(&mut self, _: &str) -> Result<Option<Position>> {
+        self.call(|state| state.confirmed.clone())
+    }
+
+    fn order(&self, one: &Position, other: &Position) -> Option<Ordering> {
+        self.with(|state| Some(Self::at(state, one)?.cmp(&Self::at(state, other)?)))
     }
 
     async fn leave(&mut self, _: &str) -> Result<Vec<String>> {
+        self.with(|state| {
+            // What was kept for the link is gone.
+            state.confirmed = state.grows.then(|| Self::position(state, state.log.len()));
+        });
         Ok(vec![])
     }
 }

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::transport::{Budget, RawRows};
 use crate::verify::{Range, Scan};
 use async_trait::async_trait;
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,6 +128,22 @@ pub trait Source: Scan {
 
     /// `position` is durable at the target: what lies before it may be forgotten. `flush` does so at once.
     async fn confirm(&mut self, position: &Position, flush: bool) -> Result<()>;
+
+    /// Whether what it keeps for a link grows without a bound while nobody reads.
+    fn grows(&self) -> bool {
+        false
+    }
+
+    /// The position up to which everything was confirmed for a link, for whoever reads on without the target; no other
+    /// reader of the link is at work when this returns. `None` where nothing is kept for it.
+    async fn kept(&mut self, _link: &str) -> Result<Option<Position>> {
+        Ok(None)
+    }
+
+    /// How two positions stand to each other; `None` where that cannot be said.
+    fn order(&self, one: &Position, other: &Position) -> Option<Ordering> {
+        (one == other).then_some(Ordering::Equal)
+    }
 
     /// The run ends, and nobody says when the next one comes: what would grow at the source without a bound until then
     /// is taken out. Says what, and what that means, for people.

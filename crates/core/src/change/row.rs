@@ -31,6 +31,15 @@ impl Row {
         if rest.is_empty() { Ok(Self(bytes.into())) } else { Err(DecodeError::Trailing) }
     }
 
+    /// As [`Row::from_bytes`], for as many values as there are.
+    pub(crate) fn from_canonical(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            decode_value(&mut rest)?;
+        }
+        Ok(Self(bytes.into()))
+    }
+
     /// The encoding.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -6,7 +6,7 @@ mod disk;
 mod real;
 mod seeded;
 
-pub use disk::read_text_max;
+pub use disk::{Disk, DiskFile, Held, MemoryDisk, read_text_max};
 
 use async_trait::async_trait;
 use std::fmt;
@@ -33,24 +33,34 @@ pub trait Random: Send + Sync {
     fn bits(&self) -> u64;
 }
 
-/// Clock and randomness together, cheap to clone.
+/// Clock, randomness and disk together, cheap to clone.
 #[derive(Clone)]
 pub struct Env {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Files and folders.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Env {
     /// The machine's own. `sleep` needs a tokio runtime with time.
     pub fn real() -> Self {
-        Self { clock: Arc::new(real::RealClock::new()), random: Arc::new(real::RealRandom) }
+        Self {
+            clock: Arc::new(real::RealClock::new()),
+            random: Arc::new(real::RealRandom),
+            disk: Arc::new(disk::RealDisk),
+        }
     }
 
-    /// A clock that stands still but for sleeps, which end at once, and randomness from `seed`.
+    /// A clock that stands still but for sleeps, which end at once, randomness from `seed`, and an empty disk in memory.
     pub fn seeded(seed: u64) -> Self {
-        Self { clock: Arc::new(seeded::SeededClock::default()), random: Arc::new(seeded::SeededRandom::new(seed)) }
+        Self {
+            clock: Arc::new(seeded::SeededClock::default()),
+            random: Arc::new(seeded::SeededRandom::new(seed)),
+            disk: Arc::new(MemoryDisk::default()),
+        }
     }
 
     /// 128 random bits as 32 hexadecimal digits: the identity of a file, a mark, a run.

@@ -22,6 +22,10 @@ impl Session<'_> {
     /// Follows the source until it is in step, or until stopped.
     pub(super) async fn follow(&mut self) -> Result<Outcome> {
         self.tell(&State::Following);
+        if let Some(outcome) = self.drain().await? {
+            return Ok(outcome);
+        }
+        self.ready_spool()?;
         let watching = self.settings.run == Run::Watch;
         let wait = if watching { self.settings.wait } else { Duration::ZERO };
         let mut ahead = None;
@@ -60,7 +64,8 @@ impl Session<'_> {
                         self.tell(&State::Following);
                         in_step = false;
                     }
-                    ahead = self.apply(transaction).await?;
+                    let reads_ahead = !settled;
+                    ahead = self.apply(transaction, reads_ahead).await?;
                     if settled {
                         self.retry_held(true).await?;
                         if !watching {
@@ -73,8 +78,8 @@ impl Session<'_> {
         }
     }
 
-    /// Writes one transaction. Where more is waiting, it is read meanwhile.
-    async fn apply(&mut self, transaction: Transaction) -> Result<Option<Read>> {
+    /// Writes one transaction. With `reads_ahead`, what follows is read meanwhile.
+    pub(super) async fn apply(&mut self, transaction: Transaction, reads_ahead: bool) -> Result<Option<Read>> {
         let after = transaction.position.clone();
         let (settled, after_ms) = (transaction.settled, transaction.after_ms);
         self.report.left_out += transaction.left_out;
@@ -89,20 +94,21 @@ impl Session<'_> {
         let origins = if streams { transaction.origins } else { vec![] };
         let batch = Batch { emptied, changes, origins, progress, settled, mode: Mode::Replace };
         let (env, budget) = ((self.env, self.stop.clone()), self.budget());
-        let (written, ahead) = if settled {
-            (timed_write(env, &mut self.target, batch).await?, None)
-        } else {
+        let (written, ahead) = if reads_ahead {
             let (written, ahead) = tokio::join!(
                 timed_write(env, &mut self.target, batch),
                 self.source.read(&after, budget, Duration::ZERO)
             );
-            (written?, Some(ahead))
+            (written, Some(ahead))
+        } else {
+            (timed_write(env, &mut self.target, batch).await, None)
         };
-        let (written, took) = written;
+        let (written, took) = self.of_target(written)?;
         self.learn(rows, took);
         self.position = after;
         if written.durability == Durability::Durable {
             self.durable = Some(self.position.clone());
+            self.forget_drained()?;
             self.confirm(false).await?;
         }
         self.report.upserts += written.upserts;
@@ -119,7 +125,7 @@ impl Session<'_> {
     ///
     /// A run that ends tries all. A watching link tries some of each table, and the next ones the next time: however
     /// many wait, what is new does not wait for them.
-    async fn retry_held(&mut self, settled: bool) -> Result<()> {
+    pub(super) async fn retry_held(&mut self, settled: bool) -> Result<()> {
         if self.ledger.held.is_empty() {
             return Ok(());
         }
@@ -148,7 +154,7 @@ impl Session<'_> {
     }
 
     /// Makes durable what was written, and confirms it at once.
-    async fn flush(&mut self) -> Result<()> {
+    pub(super) async fn flush(&mut self) -> Result<()> {
         let is_news = self.durable.as_ref() != Some(&self.position);
         if is_news && self.target.flush().await? == Durability::Durable {
             self.durable = Some(self.position.clone());
@@ -168,7 +174,7 @@ impl Session<'_> {
     }
 
     /// Ends cleanly: the position is confirmed, so that the source keeps no more than it must.
-    async fn finish(&mut self, in_step: bool) -> Result<Outcome> {
+    pub(super) async fn finish(&mut self, in_step: bool) -> Result<Outcome> {
         self.flush().await?;
         self.report_held().await?;
         if in_step {

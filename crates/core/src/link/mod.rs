@@ -6,6 +6,7 @@
 
 mod check;
 mod copy;
+mod drain;
 mod exchange;
 mod first_contact;
 mod follow;
@@ -15,6 +16,7 @@ mod quarantine;
 mod report;
 mod retry;
 mod session;
+mod spooling;
 mod state;
 mod status;
 mod throttle;
@@ -30,6 +32,7 @@ pub use quarantine::Retried;
 pub use report::Report;
 pub use retry::Backoff;
 pub use session::link_id;
+pub use spooling::{Full, SpoolSettings, Spooling, Stage};
 pub use state::{Event, Observer, State, Unwatched};
 pub use status::{Behind, FollowerStatus, LinkStatus, PeerStatus, ReplicaStatus, Status, TableStatus};
 
@@ -38,6 +41,7 @@ use crate::capture::Source;
 use crate::change::Scope;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
+use crate::transport::Spool;
 use async_trait::async_trait;
 use session::{Outcome, Session};
 use std::sync::Arc;
@@ -138,6 +142,8 @@ pub struct Settings {
     /// Tables, by their names at the source, that are compared anew whatever is known of them; none are all that the link
     /// carries. Such a run begins no table, and leaves `protect` as it is.
     pub resync: Option<Vec<String>>,
+    /// The buffer on disk for the time that the target of a watching link is away; `None` is none.
+    pub spool: Option<SpoolSettings>,
     /// How long it runs.
     pub run: Run,
 }
@@ -158,6 +164,7 @@ impl Default for Settings {
             leaves: false,
             patient: false,
             resync: None,
+            spool: None,
             run: Run::UntilInStep,
         }
     }
@@ -172,6 +179,10 @@ pub struct Link {
     stop: watch::Receiver<bool>,
     /// Whether both ends were open once.
     opened: bool,
+    /// Whether the last attempt failed because the target is away.
+    at_target: bool,
+    /// Open from the time when it is needed first, so that no other engine uses it.
+    spool: Option<Spool>,
 }
 
 impl Link {
@@ -183,7 +194,7 @@ impl Link {
         observer: Arc<dyn Observer>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { ends, settings, env, observer, stop, opened: false }
+        Self { ends, settings, env, observer, stop, opened: false, at_target: false, spool: None }
     }
 
     /// Runs it. Retries what may pass by itself: for ever while watching, a few times otherwise.
@@ -253,15 +264,6 @@ impl Link {
         session.meet().await?;
         session.copy_all().await?;
         session.follow().await
-    }
-
-    async fn pause_after(&mut self, error: Error, backoff: &mut Backoff) -> Result<()> {
-        let awaited = self.opened || self.settings.patient;
-        let wait = backoff.after(&error, awaited, self.settings.run == Run::Watch, &self.env);
-        let Some(wait) = wait else { return Err(error) };
-        self.tell(&State::Waiting(error.to_string()));
-        rest(&self.env, &mut self.stop, wait).await;
-        Ok(())
     }
 
     fn stopped(&self) -> bool {

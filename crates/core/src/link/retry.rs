@@ -23,6 +23,11 @@ impl Backoff {
         self.failures = 0;
     }
 
+    /// How often in a row it failed.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// How long to wait after a failure; `None` where that is the end: it does not pass by itself, or it came too often
     /// in a row to somebody who is not `watching`. What is missing passes only where it was there once, or is `awaited`.
     pub fn after(&mut self, error: &Error, awaited: bool, watching: bool, env: &Env) -> Option<Duration> {

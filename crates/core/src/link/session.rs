@@ -1,6 +1,8 @@
 //! One attempt of a link: both ends open, the tables resolved, every table in a known phase.
 
+use super::drain::Drain;
 use super::lanes::Lane;
+use super::spooling::of_target;
 use super::state::{Event, Observer, State};
 use super::throttle::Throttle;
 use super::{Ends, Link, Report, Run, Settings};
@@ -9,7 +11,7 @@ use crate::capture::{Reader, Resumed, Source, Survey};
 use crate::change::{Key, Mapping, Position, Scope, Table};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result, code};
-use crate::transport::{Budget, Pace};
+use crate::transport::{Budget, Pace, Spool};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,8 +57,13 @@ pub(super) struct Session<'a> {
     /// Further connections, while tables are copied.
     pub(super) lanes: Option<Vec<Lane>>,
     pub(super) ends: Arc<dyn Ends>,
+    /// Set where it is the target that fails, because it is away.
+    pub(super) at_target: &'a mut bool,
+    pub(super) spool: &'a mut Option<Spool>,
+    /// What was spooled and is not applied yet.
+    pub(super) drain: Option<Drain>,
     observer: &'a dyn Observer,
-    reader: Reader,
+    pub(super) reader: Reader,
     writer: Writer,
 }
 
@@ -88,8 +95,8 @@ impl<'a> Session<'a> {
         };
         let mut source = link.ends.source().await?;
         let source_survey = source.survey().await?;
-        let mut target = link.ends.target().await?;
-        let target_survey = target.survey().await?;
+        let mut target = of_target(&mut link.at_target, link.ends.target().await)?;
+        let target_survey = of_target(&mut link.at_target, target.survey().await)?;
         refuse_reversal(&source_survey, &target_survey, &names)?;
         let id = link_id(&link.settings.sync, &source_survey.identity, &target_survey.identity);
         let writer = Writer {
@@ -108,8 +115,9 @@ impl<'a> Session<'a> {
             target_identity: target_survey.identity.clone(),
             origins: target.streams(),
         };
-        let ledger = target.ledger(&writer).await?;
-        let (mut tables, mappings) = resolve(&link.settings, &source_survey, &ledger, &names)?;
+        let ledger = of_target(&mut link.at_target, target.ledger(&writer).await)?;
+        let known = known(&link.settings, &source_survey, &ledger, &names)?;
+        let (mut tables, mappings) = resolve(&link.settings, &known, &names.source_name)?;
         if source_survey.dialect != target_survey.dialect {
             tables = tables.into_iter().map(Table::in_other_words).collect();
         }
@@ -142,6 +150,9 @@ impl<'a> Session<'a> {
             pace: Pace::default(),
             lanes: None,
             ends: link.ends.clone(),
+            at_target: &mut link.at_target,
+            spool: &mut link.spool,
+            drain: None,
             observer: &*link.observer,
             reader,
             writer,
@@ -150,7 +161,8 @@ impl<'a> Session<'a> {
 
     /// First contact, or taking up where the link was: decides every table's phase and records it.
     pub(super) async fn meet(&mut self) -> Result<()> {
-        let fit = self.target.prepare(self.mappings.clone(), &self.tables, false).await?;
+        let fit = self.target.prepare(self.mappings.clone(), &self.tables, false).await;
+        let fit = self.of_target(fit)?;
         let mut phases = Vec::new();
         for (at, mapping) in self.mappings.clone().iter().enumerate() {
             let created = fit.created.contains(&mapping.target.table);
@@ -158,7 +170,7 @@ impl<'a> Session<'a> {
         }
         self.compare_anew(&mut phases)?;
         self.refuse_collisions(&phases).await?;
-        let resume = self.ledger.position.clone();
+        let (backlog, resume) = self.take_up_spool()?;
         let start = self.source.begin(&self.reader, self.mappings.clone(), resume.as_ref()).await?;
         self.report.installed.extend(start.installed.clone());
         let lost = match &start.resumed {
@@ -180,15 +192,18 @@ impl<'a> Session<'a> {
                 *phase = Phase::Copying(vec![]);
             }
         }
-        let made = self.target.prepare(self.mappings.clone(), &self.tables, true).await?;
+        let made = self.target.prepare(self.mappings.clone(), &self.tables, true).await;
+        let made = self.of_target(made)?;
         self.report.created.extend(made.created);
         self.report.added.extend(made.added);
         self.phases = phases;
         let tables = self.ledger_tables(|_| true);
         let anew = (start.resumed != Resumed::At).then_some(&start.position);
-        self.target.record(anew, &tables).await?;
+        let recorded = self.target.record(anew, &tables).await;
+        self.of_target(recorded)?;
         self.report.resynced = self.settings.resync.is_some();
-        self.position = start.position;
+        self.position = start.position.clone();
+        self.settle_spool(backlog, &start)?;
         // The source may now forget which tables were void: the target's ledger has it.
         self.durable = Some(self.position.clone());
         self.confirm(true).await?;
@@ -268,8 +283,9 @@ impl<'a> Session<'a> {
     /// Confirms to the source what is durable at the target, and nothing else.
     pub(super) async fn confirm(&mut self, flush: bool) -> Result<()> {
         match &self.durable {
-            Some(position) => self.source.confirm(position, flush).await,
-            None => Ok(()),
+            // What is applied from the spool was confirmed when it was stored there.
+            Some(position) if self.drain.is_none() => self.source.confirm(position, flush).await,
+            _ => Ok(()),
         }
     }
 
@@ -395,12 +411,14 @@ fn refuse_reversal(source: &Survey, target: &Survey, names: &Names) -> Result<()
 }
 
 /// The tables of the scope and their mappings, in an order in which parents come before their children.
-fn resolve(
-    settings: &Settings,
-    survey: &Survey,
-    ledger: &Ledger,
-    names: &Names,
-) -> Result<(Vec<Table>, Arc<[Mapping]>)> {
+pub(super) fn resolve(settings: &Settings, survey: &Survey, shown: &str) -> Result<(Vec<Table>, Arc<[Mapping]>)> {
+    let tables = select(&settings.scope, survey, shown)?;
+    let mappings = tables.iter().map(|t| settings.scope.special(&t.name).resolve(t)).collect::<Result<Vec<_>>>()?;
+    Ok((tables, mappings.into()))
+}
+
+/// What of a source a run looks at: one that compares anew begins no table.
+fn known(settings: &Settings, survey: &Survey, ledger: &Ledger, names: &Names) -> Result<Survey> {
     let mut known = survey.clone();
     if settings.resync.is_some() {
         if ledger.position.is_none() {
@@ -408,9 +426,7 @@ fn resolve(
         }
         known.tables.retain(|table| ledger.tables.contains_key(&table.name));
     }
-    let tables = select(&settings.scope, &known, &names.source_name)?;
-    let mappings = tables.iter().map(|t| settings.scope.special(&t.name).resolve(t)).collect::<Result<Vec<_>>>()?;
-    Ok((tables, mappings.into()))
+    Ok(known)
 }
 
 /// The tables of the scope, in an order in which parents come before their children. `shown` is whose tables they are.

@@ -1,5 +1,6 @@
 //! What a link tells those who watch it.
 
+use super::spooling::Spooling;
 use crate::apply::Written;
 use std::fmt;
 
@@ -18,6 +19,8 @@ pub enum State {
     InStep,
     /// Set when an end is away, until the next try. The text is the error.
     Waiting(String),
+    /// Set when the target is away and the source is read on into the spool, and whenever that comes further.
+    Spooling(Spooling),
     /// Set at the end.
     Stopped,
 }
@@ -31,6 +34,7 @@ impl fmt::Display for State {
             State::Following => "following",
             State::InStep => "in step",
             State::Waiting(_) => "waiting",
+            State::Spooling(_) => "spooling",
             State::Stopped => "stopped",
         })
     }

@@ -1,4 +1,5 @@
-//! Carry changes: bounded batches between capture and apply, folded to their net effect.
+//! Carry changes: bounded batches between capture and apply, folded to their net effect; a spool on disk while a target
+//! is away.
 //!
 //! Invariants: a batch never grows past its budget by more than one row; folding never changes what the target
 //! holds afterwards. Tests: unit tests beside each part, the property in `tests/it/fold.rs`.
@@ -6,10 +7,12 @@
 mod budget;
 mod fold;
 mod raw;
+mod spool;
 
 pub use budget::{Budget, Pace};
 pub use fold::fold;
 pub use raw::RawRows;
+pub use spool::{Card, Cursor, Place, Spool, SpoolStatus};
 
 use crate::apply::Stretch;
 use crate::change::{Change, Origin, Position};

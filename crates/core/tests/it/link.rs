@@ -5,4 +5,5 @@ mod following;
 mod halted;
 mod interruptions;
 mod lost_positions;
+mod spooled;
 mod verified;

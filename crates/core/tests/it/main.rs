@@ -6,3 +6,4 @@ mod fold;
 mod given;
 mod link;
 mod merge;
+mod spool;

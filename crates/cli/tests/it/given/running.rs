@@ -114,6 +114,7 @@ impl Running {
         let child = Command::new(env!("CARGO_BIN_EXE_tidewater"))
             .args(arguments)
             .current_dir(folder)
+            .env("XDG_STATE_HOME", printed.join("state"))
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR_FORCE")
             .stdin(Stdio::null())

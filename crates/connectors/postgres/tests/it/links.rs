@@ -9,6 +9,7 @@ mod kills;
 mod quarantine;
 mod sequences;
 mod source_troubles;
+mod spool;
 mod stories;
 mod traps;
 mod triggers;

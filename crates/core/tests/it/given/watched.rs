@@ -141,6 +141,18 @@ impl Source for Watched<MemorySource> {
         call(&self.notes, self.inner.confirm(position, flush)).await
     }
 
+    fn grows(&self) -> bool {
+        self.inner.grows()
+    }
+
+    async fn kept(&mut self, link: &str) -> Result<Option<Position>> {
+        call(&self.notes, self.inner.kept(link)).await
+    }
+
+    fn order(&self, one: &Position, other: &Position) -> Option<std::cmp::Ordering> {
+        self.inner.order(one, other)
+    }
+
     async fn leave(&mut self, link: &str) -> Result<Vec<String>> {
         call(&self.notes, self.inner.leave(link)).await
     }
