@@ -54,7 +54,7 @@ impl Session<'_> {
     /// Opens the spool, if there is one or it is to be made. Without one nothing is lost: what was stored where it cannot
     /// be read is compared.
     fn have_spool(&mut self, make: bool) -> Result<()> {
-        let Some(settings) = &self.settings.spool else { return Ok(()) };
+        let Some(settings) = self.settings.spool.as_ref().filter(|_| self.source.grows()) else { return Ok(()) };
         let link = &self.reader.link;
         if self.spool.as_ref().is_some_and(|spool| spool.link() == link) {
             return Ok(());
@@ -179,7 +179,7 @@ impl Session<'_> {
 
     /// Notes what is needed to go on without the target, while it is here.
     pub(super) fn ready_spool(&mut self) -> Result<()> {
-        if self.settings.run != Run::Watch || !self.source.grows() {
+        if self.settings.run != Run::Watch {
             return Ok(());
         }
         self.have_spool(true)?;
