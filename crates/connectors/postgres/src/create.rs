@@ -3,7 +3,7 @@
 
 use crate::ddl::{self, When};
 use crate::meta::texts;
-use crate::schema::{Details, cell, has_table};
+use crate::schema::{Details, cell, has_table, regclass};
 use crate::session::Session;
 use crate::sql::{list, table as quoted_table};
 use crate::text::Carried;
@@ -100,10 +100,17 @@ pub(crate) async fn complete(session: &mut Session, target: &str) -> Result<()> 
     Ok(())
 }
 
-/// The same for all tables: nobody else will.
+/// The same for all tables that are there: nobody else will.
 pub(crate) async fn complete_all(session: &mut Session) -> Result<()> {
+    if !has_table(session, "later").await? {
+        return Ok(());
+    }
     for row in session.query("SELECT DISTINCT target FROM tidewater.later").await?.rows {
-        complete(session, cell(&row, 0)?).await?;
+        let target = cell(&row, 0)?;
+        let sql = format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL", regclass(target));
+        if session.query(&sql).await?.rows.first().is_some_and(|row| row[0].as_deref() == Some("t")) {
+            complete(session, target).await?;
+        }
     }
     Ok(())
 }

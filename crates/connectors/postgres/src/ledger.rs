@@ -130,7 +130,7 @@ pub(crate) async fn record(
         let (phase, reason) = words(&table.phase);
         let columns = mapping.map(|mapping| texts(mapping.source.columns.iter().map(|column| column.name.as_str())));
         sql += &format!(
-            "INSERT INTO tidewater.link_table VALUES ({link}, {}, {}, {}, '{phase}', {}, {}) \
+            "INSERT INTO tidewater.link_table(link, name, target, digest, phase, reason, columns) VALUES ({link}, {}, {}, {}, '{phase}', {}, {}) \
              ON CONFLICT (link, name) DO UPDATE SET target = excluded.target, digest = excluded.digest, \
              phase = excluded.phase, reason = excluded.reason, columns = \
              CASE excluded.phase WHEN 'halted' THEN tidewater.link_table.columns ELSE excluded.columns END;",
