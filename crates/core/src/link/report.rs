@@ -1,6 +1,9 @@
 //! What a link did, for summaries.
 
 use crate::apply::{Held, Written};
+use crate::capture::Survey;
+use crate::change::Table;
+use crate::env::Env;
 use std::collections::BTreeMap;
 
 /// What one run of a link did.
@@ -59,6 +62,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// An attempt begins.
+    pub(super) fn begin(&mut self, link: String, tables: &[Table], survey: &Survey, env: &Env) {
+        self.link = link;
+        self.tables = tables.iter().map(|table| table.name.clone()).collect();
+        self.skipped = survey.skipped.clone();
+        self.halted.clear();
+        if self.run.is_empty() {
+            self.run = env.token()[..12].to_owned();
+        }
+    }
+
     /// Whether a person should look.
     pub fn needs_attention(&self) -> bool {
         self.held_rows > 0 || !self.halted.is_empty()

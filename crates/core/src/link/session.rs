@@ -122,13 +122,7 @@ impl<'a> Session<'a> {
             tables = tables.into_iter().map(Table::in_other_words).collect();
         }
         link.opened = true;
-        report.link = id;
-        report.tables = tables.iter().map(|t| t.name.clone()).collect();
-        report.skipped = source_survey.skipped.clone();
-        report.halted.clear();
-        if report.run.is_empty() {
-            report.run = link.env.token()[..12].to_owned();
-        }
+        report.begin(id, &tables, &source_survey, &link.env);
         Ok(Session {
             settings: &link.settings,
             env: &link.env,
