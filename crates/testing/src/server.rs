@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -274,11 +274,20 @@ impl Postgres {
         // waited for, so their numbers are still theirs; errors mean that they have ended already.
         let _ = running.watch.kill();
         let _ = running.watch.wait();
-        if let Some(pid) = i32::try_from(running.server.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, signal);
+        let own = running.server.id();
+        let pid = |id: u32| i32::try_from(id).ok().and_then(Pid::from_raw);
+        // Not all children of a server that was killed go by themselves: one that waits for log to be written, to make a
+        // slot, waits for ever. The server stands still while they are counted.
+        let mut all = vec![own];
+        if signal == Signal::KILL {
+            let _ = pid(own).map(|own| kill_process(own, Signal::STOP));
+            all.extend(children(own));
+        }
+        for one in all.into_iter().filter_map(pid) {
+            let _ = kill_process(one, signal);
         }
         let _ = running.server.wait();
-        // Children of a server that was killed go by themselves, and until then hold what the next one needs.
+        // Until the children are gone, they hold what the next server needs.
         let _ = running.log.join();
     }
 
@@ -371,6 +380,14 @@ impl Postgres {
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
+}
+
+/// The processes that a process has started.
+fn children(of: u32) -> Vec<u32> {
+    // Nothing readable is nobody.
+    let Ok(file) = std::fs::File::open(format!("/proc/{of}/task/{of}/children")) else { return vec![] };
+    let words = BufReader::new(file.take(64 << 10)).split(b' ');
+    words.filter_map(|word| std::str::from_utf8(&word.ok()?).ok()?.trim().parse().ok()).collect()
 }
 
 impl Drop for Postgres {
