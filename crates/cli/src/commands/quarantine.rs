@@ -100,6 +100,21 @@ fn is_url(word: &str) -> bool {
     word.contains(':')
 }
 
+/// Does one thing with each target that was asked about; `what` it is, where that fails.
+async fn each(whose: &WhoseArgs, what: &str, one: impl AsyncFn(&Found, &Env) -> Result<u8>) -> Result<u8> {
+    let (asked, env) = (whose.asked()?, Env::real());
+    let (alone, mut worst) = (asked.len() == 1, Worst::default());
+    for asked in asked {
+        let shown = asked.target.shown();
+        let outcome = match asked.find(&env).await {
+            Ok(found) => one(&found, &env).await,
+            Err(error) => Err(error),
+        };
+        worst.note(&shown, what, outcome, alone, whose.json)?;
+    }
+    Ok(worst.code)
+}
+
 impl Asked {
     /// Looks them up at the target.
     async fn find(self, env: &Env) -> Result<Found> {

@@ -75,11 +75,11 @@ impl PostgresTarget {
         !matches!(progress, Progress::Position { .. }) || self.unflushed >= UNFLUSHED_MAX
     }
 
-    /// Whether the change is of a row that can stand here.
-    fn fits(&self, change: &Change) -> bool {
+    /// Whether the change is of a row that can stand here. Where `all_rows` can, only keys that are deleted are looked at.
+    fn fits(&self, change: &Change, all_rows: bool) -> bool {
         let Some(Some(table)) = self.tables.get(change.table) else { return true };
         match row(&change.op) {
-            Some(row) => table.unfit(row).is_none(),
+            Some(row) => all_rows || table.unfit(row).is_none(),
             None => table.can_have(&change.key),
         }
     }
@@ -122,10 +122,8 @@ impl PostgresTarget {
             }
         }
         // Rows that cannot stand here are held, and were never here to be deleted.
-        let changes: Vec<&Change> = match held.is_empty() && !batch.changes.iter().any(|c| matches!(c.op, Op::Delete)) {
-            true => batch.changes.iter().collect(),
-            false => batch.changes.iter().filter(|change| self.fits(change)).collect(),
-        };
+        let all_rows = held.is_empty();
+        let changes: Vec<&Change> = batch.changes.iter().filter(|change| self.fits(change, all_rows)).collect();
         if let Mode::Journal { run } = &batch.mode {
             // Where nothing is in the way of an insert, it replaces nothing; where something is, all of this is done again.
             let replaces = |change: &&&Change| resolve || !matches!(change.op, Op::Insert(_));

@@ -8,7 +8,7 @@ use crate::error::explain;
 use crate::settings::Settings;
 use crate::text::push_line;
 use crate::watchdog::Watched;
-use crate::wire::{Connection, Purpose, Rows, WireError};
+use crate::wire::{Connection, Purpose, Rows, SENT_BYTES, WireError};
 use bytes::Bytes;
 use tidewater_core::Result;
 use tidewater_core::change::Row;
@@ -208,7 +208,7 @@ async fn written_down(
     rows: impl Iterator<Item = &Row> + Send,
 ) -> Result<u64, WireError> {
     connection.begin_copy_in(sql).await?;
-    let mut lines = Vec::with_capacity(SENT_BYTES + SENT_BYTES / 4);
+    let mut lines = Vec::with_capacity(2 * SENT_BYTES);
     for row in rows {
         push_line(row.raw(), &mut lines);
         if lines.len() >= SENT_BYTES {
@@ -248,9 +248,6 @@ async fn gathered(connection: &mut Connection, bytes: &mut Vec<u8>, at_least: us
     }
     Ok(true)
 }
-
-/// Lines are sent in pieces of about this size.
-const SENT_BYTES: usize = 48 << 10;
 
 /// More than this is not read away: a new connection costs less.
 const READ_AWAY_BYTES_MAX: usize = 4 << 20;

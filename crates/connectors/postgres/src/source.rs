@@ -78,7 +78,10 @@ impl PostgresSource {
         if self.stream.as_ref().is_some_and(|stream| stream.handed_out == after) {
             return Ok(());
         }
-        (self.stream, self.put_by) = (None, None);
+        self.put_by = None;
+        if let Some(stream) = self.stream.take() {
+            stream.end(&self.env).await;
+        }
         let goal = match self.goal {
             Some(goal) => goal,
             None => capture::end_of_log(&mut self.reader.session).await?,

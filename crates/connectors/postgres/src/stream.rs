@@ -25,6 +25,8 @@ const PIECE_BYTES: usize = 2 << 20;
 /// While catching up, so few messages at a time are not worth a piece of their own, and more are waited for so long.
 const FRAMES_FEW: usize = 200;
 const GATHER_FOR: Duration = Duration::from_millis(1);
+/// So long a stream may take to end before another one is begun all the same.
+const END_WITHIN: Duration = Duration::from_secs(2);
 /// So many pieces are read ahead.
 const PIECES_AHEAD: usize = 4;
 /// How often the server is asked how far it is, while that is waited for.
@@ -123,6 +125,17 @@ impl Stream {
         });
     }
 
+    /// Ends it, and waits until the connection is closed, so that the server lets another one read the slot.
+    pub(crate) async fn end(self, env: &Env) {
+        let Self { pieces, confirm, mut confirmed, .. } = self;
+        drop((pieces, confirm));
+        let ended = async { while confirmed.changed().await.is_ok() {} };
+        tokio::select! {
+            () = ended => {}
+            () = env.clock.sleep(END_WITHIN) => {}
+        }
+    }
+
     /// Waits until the server was told so, or the stream has ended.
     pub(crate) async fn told(&mut self, lsn: Lsn) {
         let _ended = self.confirmed.wait_for(|confirmed| *confirmed >= lsn).await;
@@ -187,9 +200,13 @@ impl Reading {
                 self.frame(frame).await?;
                 frames += 1;
             }
+            // Where transactions come without a pause, nobody asks how far the server is.
+            if self.gathering.end >= self.goal {
+                self.goal = Lsn(0);
+            }
             // Nothing more is there just now: what is complete goes on. Who is behind lets some more gather first, since
             // the server works less where nobody waits for each of its messages.
-            if ask && frames < FRAMES_FEW && self.gathering.is_small() {
+            if self.goal > Lsn(0) && frames < FRAMES_FEW && self.gathering.is_small() {
                 self.env.clock.stand_still(GATHER_FOR);
             } else if let Some(piece) = self.gathering.complete() {
                 self.hand_on(piece).await?;

@@ -1,6 +1,6 @@
 //! `tidewater quarantine discard`: rows are given up. They stay on record until they change at the source.
 
-use super::{DONE, Found, Worst};
+use super::{DONE, Found, each};
 use crate::args::DiscardArgs;
 use crate::output::{self, count};
 use serde_json::json;
@@ -14,17 +14,7 @@ const PAGE: u64 = 1_000;
 
 /// Discards them, of each target.
 pub(super) async fn discard(args: DiscardArgs) -> Result<u8> {
-    let (asked, env) = (args.whose.asked()?, Env::real());
-    let (alone, mut worst) = (asked.len() == 1, Worst::default());
-    for asked in asked {
-        let shown = asked.target.shown();
-        let outcome = match asked.find(&env).await {
-            Ok(found) => one(&found, &args, &env).await,
-            Err(error) => Err(error),
-        };
-        worst.note(&shown, "nothing discarded", outcome, alone, args.whose.json)?;
-    }
-    Ok(worst.code)
+    each(&args.whose, "nothing discarded", async |found, env| one(found, &args, env).await).await
 }
 
 async fn one(found: &Found, args: &DiscardArgs, env: &Env) -> Result<u8> {

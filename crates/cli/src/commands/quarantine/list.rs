@@ -1,6 +1,6 @@
 //! `tidewater quarantine list`: what could not be written, and why, page by page.
 
-use super::{DONE, Found, Worst};
+use super::{DONE, Found, each};
 use crate::args::ListHeldArgs;
 use crate::endpoint::quoted;
 use crate::output::{self, FAINT, STRONG, number, styled};
@@ -11,17 +11,7 @@ use tidewater_core::env::Env;
 
 /// Lists them, of each target.
 pub(super) async fn list(args: ListHeldArgs) -> Result<u8> {
-    let (asked, env) = (args.whose.asked()?, Env::real());
-    let (alone, mut worst) = (asked.len() == 1, Worst::default());
-    for asked in asked {
-        let shown = asked.target.shown();
-        let outcome = match asked.find(&env).await {
-            Ok(found) => one(&found, &args, &env).await,
-            Err(error) => Err(error),
-        };
-        worst.note(&shown, "its quarantine", outcome, alone, args.whose.json)?;
-    }
-    Ok(worst.code)
+    each(&args.whose, "its quarantine", async |found, env| one(found, &args, env).await).await
 }
 
 /// A page of one target's quarantine.

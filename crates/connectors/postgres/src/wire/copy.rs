@@ -1,8 +1,8 @@
-//! Rows in bulk: COPY in both directions, in its text form.
+//! Rows in bulk: COPY in both directions.
 //!
 //! Contract. [`Connection::copy_out`] brings one line after the other; what is not read to its end is read away before
-//! the next statement. [`Connection::copy_in`] sends lines while it listens: a refusal of the server ends it early,
-//! and leaves the connection usable.
+//! the next statement. What [`Connection::send_copy`] sends the server takes in, or passes over once it has refused some of
+//! it; which of the two, [`Connection::end_copy_in`] says, and leaves the connection usable.
 
 use super::connection::{Connection, unexpected};
 use super::error::{ServerError, WireError};
@@ -41,13 +41,6 @@ impl Connection {
                 (other, _) => return Err(unexpected(other, "a copy")),
             }
         }
-    }
-
-    /// Carries out a `COPY … FROM STDIN` with these lines; says how many rows the server took.
-    pub async fn copy_in(&mut self, sql: &str, lines: &[u8]) -> Result<u64, WireError> {
-        self.begin_copy_in(sql).await?;
-        self.send_copy(lines).await?;
-        self.end_copy_in().await
     }
 
     /// Begins a `COPY … FROM STDIN`.

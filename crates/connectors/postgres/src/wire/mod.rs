@@ -2,8 +2,8 @@
 //! beside it.
 //!
 //! `stream` opens the bytes and `tls` protects them, `sign_in` is let in, `connection` asks and is answered, `slot`
-//! has the commands about slots, `replication` the stream of changes; `message` takes bytes apart and `error` says
-//! what went wrong. Invariants: every message has a bound before it is read; TLS and passwords as
+//! has the commands about slots, `copy` rows in bulk, `replication` the stream of changes; `message` takes bytes apart
+//! and `error` says what went wrong. Invariants: every message has a bound before it is read; TLS and passwords as
 //! [`crate::Settings`] promises; nothing here retries, [`WireError::is_retryable`] only says where that may help.
 //! Tests: `tests/it/connecting.rs` and `tests/it/streaming.rs`, on real servers.
 
@@ -19,6 +19,7 @@ mod tls;
 
 pub(crate) use connection::Moved;
 pub use connection::{Connection, Rows};
+pub(crate) use copy::SENT_BYTES;
 pub use error::{ServerError, WireError};
 pub use replication::{Frame, Pulse, ReplicationStream, StreamOptions, Streaming};
 pub use sign_in::Purpose;
