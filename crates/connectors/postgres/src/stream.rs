@@ -22,9 +22,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// A piece is closed when it holds so many changes, or bytes.
 const PIECE_CHANGES: usize = 5_000;
 const PIECE_BYTES: usize = 2 << 20;
-/// While catching up, so few messages at a time are not worth a piece of their own, and more are waited for so long.
-const FRAMES_FEW: usize = 200;
-const GATHER_FOR: Duration = Duration::from_millis(1);
+/// While catching up, fewer changes than this are not worth a piece of their own.
+const PIECE_CHANGES_MIN: usize = PIECE_CHANGES / 4;
+/// While catching up, more is waited for so long where a read brought fewer bytes than this.
+const READ_BYTES_MIN: usize = 40_000;
+const GATHER_FOR: Duration = Duration::from_millis(10);
 /// So long a stream may take to end before another one is begun all the same.
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// So many pieces are read ahead.
@@ -194,22 +196,27 @@ impl Reading {
                     continue;
                 }
             };
-            let mut frames = 1;
+            let mut bytes = frame.bytes();
             self.frame(frame).await?;
             while let Some(frame) = self.stream.buffered().map_err(|error| explain(error, &self.shown))? {
+                bytes += frame.bytes();
                 self.frame(frame).await?;
-                frames += 1;
             }
             // Where transactions come without a pause, nobody asks how far the server is.
             if self.gathering.end >= self.goal {
                 self.goal = Lsn(0);
             }
-            // Nothing more is there just now: what is complete goes on. Who is behind lets some more gather first, since
-            // the server works less where nobody waits for each of its messages.
-            if self.goal > Lsn(0) && frames < FRAMES_FEW && self.gathering.is_small() {
-                self.env.clock.stand_still(GATHER_FOR);
-            } else if let Some(piece) = self.gathering.complete() {
+            // Nothing more is there just now: what is complete goes on, unless it is little and more will come.
+            let is_behind = self.goal > Lsn(0);
+            if !(is_behind && self.gathering.is_small())
+                && let Some(piece) = self.gathering.complete()
+            {
                 self.hand_on(piece).await?;
+            }
+            // A server whose messages are awaited sends each by itself, and that costs it more than making them. Where
+            // nobody reads for a while, the system packs them together.
+            if is_behind && bytes < READ_BYTES_MIN {
+                self.env.clock.stand_still(GATHER_FOR);
             }
         }
     }
@@ -450,7 +457,7 @@ impl Gathering {
     }
 
     fn is_small(&self) -> bool {
-        self.is_complete && self.piece.entries.len() < PIECE_CHANGES / 4
+        self.is_complete && self.piece.entries.len() < PIECE_CHANGES_MIN
     }
 
     /// The transactions that have ended, unless another one is under way.

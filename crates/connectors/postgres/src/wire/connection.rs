@@ -90,6 +90,11 @@ impl Connection {
         self.stream.is_encrypted()
     }
 
+    /// See [`Stream::gather_what_comes`].
+    pub(super) fn gather_what_comes(&self) -> Result<(), WireError> {
+        self.stream.gather_what_comes().map_err(WireError::io("preparing a stream"))
+    }
+
     /// A setting that the server reports by itself: `server_version`, `server_encoding`, …
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)

@@ -113,6 +113,8 @@ impl Default for Pulse {
 
 /// How often a waiting stream looks at the clock.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Before each message: a tag, its length, what kind it is, two places in the log and a time.
+const HEADER_BYTES: usize = 1 + 4 + 1 + 8 + 8 + 8;
 /// From 1970, where our clock begins, to 2000, where the server's does.
 const EPOCH_MS: i64 = 946_684_800_000;
 
@@ -143,6 +145,16 @@ pub enum Frame {
     Ended,
 }
 
+impl Frame {
+    /// How much of the stream it is.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Changes { data, .. } => HEADER_BYTES + data.len(),
+            Self::Alive { .. } | Self::Ended => HEADER_BYTES,
+        }
+    }
+}
+
 /// A running stream.
 #[derive(Debug)]
 pub struct ReplicationStream {
@@ -169,6 +181,7 @@ impl Connection {
     ) -> Result<ReplicationStream, WireError> {
         let clock = self.env().clock.clone();
         let command = options.command(slot, start);
+        self.gather_what_comes()?;
         tokio::select! {
             begun = self.begin(&command) => begun?,
             () = clock.sleep(pulse.silence_max) => return Err(WireError::Silent(pulse.silence_max)),
