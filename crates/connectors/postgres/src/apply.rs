@@ -7,6 +7,7 @@
 use crate::error::{explain, is_rows_fault};
 use crate::held;
 use crate::meta::{self, bytes, texts};
+use crate::script::{Counts, Script};
 use crate::target::PostgresTarget;
 use crate::wire::{Rows, WireError, quoted_text};
 use crate::writer::{Put, TableWriter};
@@ -18,6 +19,9 @@ use tidewater_core::{Error, Kind, Result, code};
 
 /// Up to so many rows go as literals: a COPY costs two more round trips.
 const LITERALS_MAX: usize = 40;
+
+/// What a progress that does not follow what is stored is refused with.
+const DIVISION_BY_ZERO: &str = "22012";
 
 /// So many batches are written without waiting for the disk.
 const UNFLUSHED_MAX: u32 = 64;
@@ -108,61 +112,82 @@ impl PostgresTarget {
     }
 
     async fn transaction(&mut self, batch: &Batch, held: &mut Vec<Held>, resolve: bool) -> Result<Written, Refused> {
-        self.begin(&batch.progress).await?;
+        let mut written = Written::default();
+        let mut script = self.begin(&batch.progress)?;
+        let is_journaled = matches!(batch.mode, Mode::Journal { .. });
+        // Where the server has to be asked something first, it is begun first. Otherwise all is sent together.
+        if resolve || is_journaled || self.may_leave_alone(batch) {
+            self.run_begin(&std::mem::take(&mut script)).await?;
+        }
         let alone = self.left_alone(batch).await?;
         let rest = (!alone.is_empty()).then(|| batch.without(&alone));
         let batch = rest.as_ref().unwrap_or(batch);
         if rest.is_some() {
             *held = self.unfit(batch);
         }
-        let mut written = Written::default();
         for at in &batch.emptied {
             if let Some(sql) = self.table(*at)?.empty_sql() {
-                written.deletes += self.run(&sql).await?;
+                script.then(&sql, Counts::Deletes);
             }
         }
         // Rows that cannot stand here are held, and were never here to be deleted.
         let all_rows = held.is_empty();
         let changes: Vec<&Change> = batch.changes.iter().filter(|change| self.fits(change, all_rows)).collect();
         if let Mode::Journal { run } = &batch.mode {
+            self.run_on(&mut script, &mut written).await?;
             // Where nothing is in the way of an insert, it replaces nothing; where something is, all of this is done again.
             let replaces = |change: &&&Change| resolve || !matches!(change.op, Op::Insert(_));
             let replacing: Vec<&Change> = changes.iter().filter(replaces).copied().collect();
             written.journaled = self.journal(run, &replacing).await?;
         }
         let groups = groups(&changes, &batch.mode, resolve);
-        let mut failed: Vec<(&Change, String)> = Vec::new();
-        for group in &groups {
-            let rows = match resolve {
-                false => self.put(group).await?,
-                true => self.resolve(group, &mut failed).await?,
-            };
-            count(&mut written, group, rows, batch);
-        }
-        if !failed.is_empty() {
+        if resolve {
+            self.run_on(&mut script, &mut written).await?;
+            let mut failed: Vec<(&Change, String)> = Vec::new();
+            for group in &groups {
+                self.resolve(group, &mut failed, &mut written).await?;
+            }
             self.again(&mut failed, &mut written).await?;
             held.extend(failed.iter().map(|(change, why)| self.hold(change, why.clone())));
+        } else {
+            for group in &groups {
+                self.put(group, &mut script)?;
+            }
         }
-        written.released = self.keep_held(batch, held).await?;
-        self.run("COMMIT").await?;
+        self.keep_held(batch, held, &mut script);
+        script.then("COMMIT", Counts::Nothing);
+        self.run_on(&mut script, &mut written).await?;
         Ok(written)
     }
 
     /// Begins a transaction of ours: without the user's triggers and foreign-key actions.
-    pub(crate) fn begin_sql(&self) -> String {
-        let role = if self.without_triggers { "SET LOCAL session_replication_role = replica; " } else { "" };
+    pub(crate) fn begin_sql(&self) -> Vec<&'static str> {
+        let mut begin = vec!["BEGIN"];
+        if self.without_triggers {
+            begin.push("SET LOCAL session_replication_role = replica");
+        }
         // A trigger of the user's finds its tables where it does when others write.
-        let runs_triggers = self.writer.as_ref().is_some_and(|writer| !writer.run_triggers.is_empty());
-        let path = if runs_triggers { "SET LOCAL search_path TO DEFAULT; " } else { "" };
-        format!("BEGIN; {role}{path}SET CONSTRAINTS ALL DEFERRED; ")
+        if self.writer.as_ref().is_some_and(|writer| !writer.run_triggers.is_empty()) {
+            begin.push("SET LOCAL search_path TO DEFAULT");
+        }
+        begin.push("SET CONSTRAINTS ALL DEFERRED");
+        begin
     }
 
-    /// Begins, and stores the progress; refuses one that does not follow what is stored.
-    async fn begin(&mut self, progress: &Progress) -> Result<(), Refused> {
-        let Some(writer) = &self.writer else { return Err(Error::internal("write before ledger").into()) };
+    /// Begins, and stores the progress. One that does not follow what is stored divides by zero: so whatever is sent
+    /// along with it is not carried out either.
+    fn begin<'b>(&self, progress: &Progress) -> Result<Script<'b>> {
+        let Some(writer) = &self.writer else { return Err(Error::internal("write before ledger")) };
         let link = quoted_text(&writer.link);
+        let mut script = Script::default();
+        for sql in self.begin_sql() {
+            script.then(sql, Counts::Nothing);
+        }
+        if !self.is_flushed(progress) {
+            script.then("SET LOCAL synchronous_commit = off", Counts::Nothing);
+        }
         let advance = match progress {
-            Progress::None | Progress::Retried { .. } => "SELECT 1".to_owned(),
+            Progress::None | Progress::Retried { .. } => return Ok(script),
             Progress::Position { before, after } => format!(
                 "UPDATE tidewater.link SET position = {}, updated_at = now() WHERE link = {link} AND position = {} RETURNING 1",
                 quoted_text(&after.0),
@@ -172,84 +197,133 @@ impl PostgresTarget {
                 crate::ledger::copied_sql(&link, &self.mappings[*table].source.table, stretch)
             }
         };
-        let later = if self.is_flushed(progress) { "" } else { "SET LOCAL synchronous_commit = off; " };
-        let rows = self.ask(&format!("{}{later}{advance}", self.begin_sql())).await?;
-        if rows.rows.len() == 1 { Ok(()) } else { Err(elsewhere(&self.reader.session.shown).into()) }
+        script.then(&format!("WITH advanced AS ({advance}) SELECT 1 / count(*) FROM advanced"), Counts::Nothing);
+        Ok(script)
     }
 
-    /// Carries out one group. Says how many rows that touched.
-    async fn put(&mut self, group: &Group<'_>) -> Result<u64, Refused> {
-        let writer = self.table(group.table)?.clone();
-        let rows: Vec<&Row> = group.changes.iter().filter_map(|change| row(&change.op)).collect();
+    /// Runs a beginning alone, where it is seen whether the progress follows what is stored.
+    async fn run_begin(&mut self, script: &Script<'_>) -> Result<(), Refused> {
+        let answer = self.reader.session.script(script).await?;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) if error.server().is_some_and(|error| error.sqlstate == DIVISION_BY_ZERO) => {
+                Err(elsewhere(&self.reader.session.shown).into())
+            }
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    /// Runs what has gathered, and counts it.
+    async fn run_on(&mut self, script: &mut Script<'_>, written: &mut Written) -> Result<(), Refused> {
+        let script = std::mem::take(script);
+        if script.is_empty() {
+            return Ok(());
+        }
+        let answer = self.reader.session.script(&script).await?;
+        script.count(&answer.map_err(|error| self.refused(error))?, written);
+        Ok(())
+    }
+
+    /// Adds what carries out one group.
+    fn put<'b>(&self, group: &Group<'b>, script: &mut Script<'b>) -> Result<()> {
+        let writer = self.table(group.table)?;
+        let rows = group.changes.iter().filter_map(|change| row(&change.op));
+        let counts = match &group.put {
+            None => Counts::Deletes,
+            Some(Put::Missing) => Counts::Missing(group.changes.len() as u64),
+            Some(_) => Counts::Upserts,
+        };
         if group.changes.len() <= LITERALS_MAX {
             let keys: Vec<&Key> = group.changes.iter().map(|change| &change.key).collect();
             let sql = match &group.put {
-                Some(put) => Some(writer.put_sql(put, &rows)),
+                Some(put) => Some(writer.put_sql(put, &rows.collect::<Vec<_>>())),
                 None => writer.delete_sql(&keys),
             };
-            return match sql {
-                Some(sql) => self.run(&sql).await,
-                None => Ok(0),
-            };
+            if let Some(sql) = sql {
+                script.then(&sql, counts);
+            }
+            return Ok(());
         }
+        let staged = match &group.put {
+            Some(Put::Insert) => {
+                script.copy(&writer.copy_sql(), rows, counts);
+                return Ok(());
+            }
+            Some(put) => Some(writer.put_staged_sql(put)),
+            None => writer.delete_staged_sql(),
+        };
+        let Some(staged) = staged else { return Ok(()) };
+        for sql in writer.stage_sql() {
+            script.then(&sql, Counts::Nothing);
+        }
+        let keys = group.changes.iter().map(|change| &change.key as &Row);
         match &group.put {
-            Some(Put::Insert) => self.copy(&writer.copy_sql(), rows.into_iter()).await,
-            Some(put) => {
-                self.run(&writer.stage_sql()).await?;
-                self.copy(&writer.copy_to_stage_sql(false), rows.into_iter()).await?;
-                self.as_a_set(&writer.put_staged_sql(put)).await
-            }
-            None => {
-                let Some(sql) = writer.delete_staged_sql() else { return Ok(0) };
-                self.run(&writer.stage_sql()).await?;
-                let keys = group.changes.iter().map(|change| &change.key as &Row);
-                self.copy(&writer.copy_to_stage_sql(true), keys).await?;
-                self.as_a_set(&sql).await
-            }
+            Some(_) => script.copy(&writer.copy_to_stage_sql(false), rows, Counts::Nothing),
+            None => script.copy(&writer.copy_to_stage_sql(true), keys, Counts::Nothing),
         }
-    }
-
-    /// The rows gathered are few beside the table's: each is looked up by its key. The planner, which has no
-    /// statistics of them, may think otherwise and read the whole table.
-    async fn as_a_set(&mut self, sql: &str) -> Result<u64, Refused> {
-        self.run("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off").await?;
-        self.run(sql).await
+        // The rows gathered are few beside the table's: each is looked up by its key. The planner, which has no
+        // statistics of them, may think otherwise and read the whole table.
+        script.then("SET LOCAL enable_hashjoin = off", Counts::Nothing);
+        script.then("SET LOCAL enable_mergejoin = off", Counts::Nothing);
+        script.then(&staged, counts);
+        Ok(())
     }
 
     /// Carries out as much of a group as can be, and finds the rows that cannot.
-    async fn resolve<'b>(&mut self, group: &Group<'b>, failed: &mut Vec<(&'b Change, String)>) -> Result<u64, Refused> {
+    async fn resolve<'b>(
+        &mut self,
+        group: &Group<'b>,
+        failed: &mut Vec<(&'b Change, String)>,
+        written: &mut Written,
+    ) -> Result<(), Refused> {
         let mut open = vec![group.changes.clone()];
-        let mut touched = 0;
         while let Some(changes) = open.pop() {
             let part = Group { table: group.table, put: group.put.clone(), changes };
-            self.run("SAVEPOINT part").await?;
-            match self.put(&part).await {
-                Ok(rows) => {
-                    touched += rows;
-                    self.run("RELEASE part").await?;
+            if let Err(why) = self.attempt_part(std::slice::from_ref(&part), written).await? {
+                let (left, right) = part.changes.split_at(part.changes.len() / 2);
+                match part.changes.as_slice() {
+                    [only] => failed.push((only, why)),
+                    _ => open.extend([right.to_vec(), left.to_vec()]),
                 }
-                Err(Refused::Row(why)) => {
-                    self.run("ROLLBACK TO part").await?;
-                    let (left, right) = part.changes.split_at(part.changes.len() / 2);
-                    match part.changes.as_slice() {
-                        [only] => failed.push((only, why)),
-                        _ => open.extend([right.to_vec(), left.to_vec()]),
-                    }
-                }
-                Err(other) => return Err(other),
             }
         }
-        Ok(touched)
+        Ok(())
+    }
+
+    /// Carries out groups all or none; says why none.
+    async fn attempt_part(
+        &mut self,
+        groups: &[Group<'_>],
+        written: &mut Written,
+    ) -> Result<Result<(), String>, Refused> {
+        let mut script = Script::default();
+        script.then("SAVEPOINT part", Counts::Nothing);
+        for group in groups {
+            self.put(group, &mut script)?;
+        }
+        script.then("RELEASE part", Counts::Nothing);
+        match self.run_on(&mut script, written).await {
+            Ok(()) => Ok(Ok(())),
+            Err(Refused::Row(why)) => {
+                self.run("ROLLBACK TO part").await?;
+                Ok(Err(why))
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Rows that failed are tried again, since what stood in their way may be gone: one by one, and then all together,
     /// taken away first, because they may stand in each other's.
-    async fn again(&mut self, failed: &mut Vec<(&Change, String)>, written: &mut Written) -> Result<(), Refused> {
+    async fn again<'b>(
+        &mut self,
+        failed: &mut Vec<(&'b Change, String)>,
+        written: &mut Written,
+    ) -> Result<(), Refused> {
         loop {
             let before = failed.len();
             for (change, _) in std::mem::take(failed) {
                 for group in &groups(&[change], &Mode::Replace, true) {
-                    written.upserts += self.resolve(group, failed).await?;
+                    self.resolve(group, failed, written).await?;
                 }
             }
             if failed.len() == before || failed.is_empty() {
@@ -259,7 +333,7 @@ impl PostgresTarget {
         if failed.len() < 2 {
             return Ok(());
         }
-        let changes: Vec<&Change> = failed.iter().map(|(change, _)| *change).collect();
+        let changes: Vec<&'b Change> = failed.iter().map(|(change, _)| *change).collect();
         let mut groups = groups(&changes, &Mode::Replace, true);
         let own_columns =
             groups.iter().any(|group| self.tables[group.table].as_ref().is_none_or(|table| table.has_own_columns));
@@ -269,26 +343,14 @@ impl PostgresTarget {
         for group in &mut groups {
             group.put = group.put.as_ref().map(|_| Put::Upsert);
         }
-        self.run("SAVEPOINT together").await?;
-        match self.together(&groups).await {
-            Ok(()) => {
-                written.upserts += failed.len() as u64;
-                failed.clear();
-                self.run("RELEASE together").await?;
-                Ok(())
-            }
-            Err(Refused::Row(_)) => self.run("ROLLBACK TO together").await.map(|_| ()),
-            Err(other) => Err(other),
-        }
-    }
-
-    async fn together(&mut self, groups: &[Group<'_>]) -> Result<(), Refused> {
-        for group in groups {
-            let taken = Group { table: group.table, put: None, changes: group.changes.clone() };
-            self.put(&taken).await?;
-        }
-        for group in groups.iter().filter(|group| group.put.is_some()) {
-            self.put(group).await?;
+        let taken = |group: &Group<'b>| Group { table: group.table, put: None, changes: group.changes.clone() };
+        let mut parts: Vec<Group<'b>> = groups.iter().map(taken).collect();
+        parts.extend(groups.into_iter().filter(|group| group.put.is_some()));
+        // What is taken away and comes again was not deleted.
+        let mut touched = Written::default();
+        if self.attempt_part(&parts, &mut touched).await?.is_ok() {
+            written.upserts += failed.len() as u64;
+            failed.clear();
         }
         Ok(())
     }
@@ -330,40 +392,40 @@ impl PostgresTarget {
         Ok(entered)
     }
 
+    fn may_leave_alone(&self, batch: &Batch) -> bool {
+        self.has_held || self.has_ledger && matches!(batch.progress, Progress::Retried { .. })
+    }
+
     /// The changes that are not to be written now.
     async fn left_alone(&mut self, batch: &Batch) -> Result<HashSet<usize>, Refused> {
-        let link = self.writer.as_ref().map(|writer| writer.link.clone()).unwrap_or_default();
-        let retried = matches!(batch.progress, Progress::Retried { .. });
-        if !(self.has_held || retried && self.has_ledger) {
+        if !self.may_leave_alone(batch) {
             return Ok(HashSet::new());
         }
+        let link = self.writer.as_ref().map(|writer| writer.link.clone()).unwrap_or_default();
         let Some(sql) = held::left_alone_sql(&self.mappings, batch, &link) else { return Ok(HashSet::new()) };
         let answer = self.ask(&sql).await?;
         Ok(held::left_alone(&self.mappings, batch, &answer.rows)?)
     }
 
-    /// Stores which rows are held, and forgets those that were written. Says how many of these.
-    async fn keep_held(&mut self, batch: &Batch, held: &[Held]) -> Result<u64, Refused> {
-        let Some(writer) = &self.writer else { return Ok(0) };
+    /// Adds what stores which rows are held, and forgets those that were written.
+    fn keep_held(&self, batch: &Batch, held: &[Held], script: &mut Script<'_>) {
+        let Some(writer) = &self.writer else { return };
         // A single comparison has no ledger: its caller says what could not be written.
         if !self.has_ledger {
-            return Ok(0);
+            return;
         }
-        let link = writer.link.clone();
-        let mut gone = 0;
         if self.has_held {
             let failed: HashSet<(&str, &Key)> = held.iter().map(|held| (held.table.as_str(), &held.key)).collect();
             let name = |change: &Change| self.mappings[change.table].source.table.as_str();
             let written = batch.changes.iter().filter(|change| !failed.contains(&(name(change), &change.key)));
-            if let Some(sql) = held::release_sql(&self.mappings, written, &link) {
-                gone = self.run(&sql).await?;
+            if let Some(sql) = held::release_sql(&self.mappings, written, &writer.link) {
+                script.then(&sql, Counts::Released);
             }
         }
         let changed = matches!(batch.progress, Progress::Position { .. });
-        if let Some(sql) = held::enter_sql(held, changed, &link) {
-            self.run(&sql).await?;
+        if let Some(sql) = held::enter_sql(held, changed, &writer.link) {
+            script.then(&sql, Counts::Nothing);
         }
-        Ok(gone)
     }
 
     fn table(&self, at: usize) -> Result<&TableWriter> {
@@ -378,11 +440,6 @@ impl PostgresTarget {
 
     async fn run(&mut self, sql: &str) -> Result<u64, Refused> {
         self.ask(sql).await.map(|rows| rows.affected)
-    }
-
-    async fn copy(&mut self, sql: &str, rows: impl Iterator<Item = &Row> + Send) -> Result<u64, Refused> {
-        let answer = self.reader.session.copy_in(sql, rows).await?;
-        answer.map_err(|error| self.refused(error))
     }
 
     fn refused(&self, error: WireError) -> Refused {
@@ -443,18 +500,6 @@ fn groups<'b>(changes: &[&'b Change], mode: &Mode, resolve: bool) -> Vec<Group<'
     let deletes = deletes.into_iter().rev().map(|(table, changes)| Group { table, put: None, changes });
     let puts = puts.into_iter().map(|((table, put), changes)| Group { table, put: Some(put), changes });
     deletes.chain(puts).collect()
-}
-
-fn count(written: &mut Written, group: &Group<'_>, rows: u64, batch: &Batch) {
-    match &group.put {
-        None => written.deletes += rows,
-        Some(_) => {
-            written.upserts += rows;
-            if batch.mode == Mode::KeepExisting {
-                written.kept += (group.changes.len() as u64).saturating_sub(rows);
-            }
-        }
-    }
 }
 
 pub(crate) fn elsewhere(shown: &str) -> Error {

@@ -124,7 +124,7 @@ impl PostgresTarget {
         rows: &mut dyn RawRows,
         stretch: Option<&Stretch>,
     ) -> Result<Option<u64>> {
-        let begin = self.begin_sql();
+        let begin = self.begin_sql().join("; ");
         let Some(writer) = self.tables.get(table).and_then(Option::as_ref) else { return Ok(None) };
         let option = if rows.form() == "binary" { " (FORMAT binary)" } else { "" };
         let copy = format!("{}{option}", writer.copy_sql());
@@ -132,7 +132,7 @@ impl PostgresTarget {
         let session = &mut self.reader.session;
         let advance = stretch
             .map_or("SELECT 1".to_owned(), |stretch| copied_sql(&link, &self.mappings[table].source.table, stretch));
-        let advanced = session.query(&format!("{begin}{advance}")).await?;
+        let advanced = session.query(&format!("{begin}; {advance}")).await?;
         if advanced.rows.len() != 1 {
             session.give_up();
             return Err(elsewhere(&session.shown));

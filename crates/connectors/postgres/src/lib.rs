@@ -23,6 +23,7 @@ pub mod pgoutput;
 mod point;
 mod scan;
 mod schema;
+mod script;
 mod sequences;
 mod session;
 mod settings;

@@ -5,13 +5,12 @@
 //! new connection. Architecture invariant: values reach SQL as quoted literals or COPY lines only.
 
 use crate::error::explain;
+use crate::script::Script;
 use crate::settings::Settings;
-use crate::text::push_line;
 use crate::watchdog::Watched;
-use crate::wire::{Connection, Purpose, Rows, SENT_BYTES, WireError};
+use crate::wire::{Connection, Purpose, Rows, WireError};
 use bytes::Bytes;
 use tidewater_core::Result;
-use tidewater_core::change::Row;
 use tidewater_core::env::Env;
 use tidewater_core::transport::RawRows;
 
@@ -121,18 +120,14 @@ impl Session {
         self.after(answer).map(|_| ()).map_err(|error| explain(error, &self.shown))
     }
 
-    /// Sends rows or keys to a COPY. The server takes them in while further ones are still being written down.
-    pub(crate) async fn copy_in(
-        &mut self,
-        sql: &str,
-        rows: impl Iterator<Item = &Row> + Send,
-    ) -> Result<Result<u64, WireError>> {
+    /// Sends statements together. Says what each of them touched.
+    pub(crate) async fn script(&mut self, script: &Script<'_>) -> Result<Result<Vec<u64>, WireError>> {
         self.connected().await?;
         self.in_call = true;
         let answer = match &mut self.connection {
             Some(connection) => {
                 let watched = Watched::over(connection, (&self.settings, &self.env), self.pid);
-                watched.during(written_down(connection, sql, rows)).await
+                watched.during(script.run(connection)).await
             }
             None => Err(WireError::Closed),
         };
@@ -200,24 +195,6 @@ impl Session {
         self.connection = None;
         self.in_call = false;
     }
-}
-
-async fn written_down(
-    connection: &mut Connection,
-    sql: &str,
-    rows: impl Iterator<Item = &Row> + Send,
-) -> Result<u64, WireError> {
-    connection.begin_copy_in(sql).await?;
-    let mut lines = Vec::with_capacity(2 * SENT_BYTES);
-    for row in rows {
-        push_line(row.raw(), &mut lines);
-        if lines.len() >= SENT_BYTES {
-            connection.send_copy(&lines).await?;
-            lines.clear();
-        }
-    }
-    connection.send_copy(&lines).await?;
-    connection.end_copy_in().await
 }
 
 /// Passes rows on. The server is not watched while it waits for whoever reads them.

@@ -208,15 +208,17 @@ impl TableWriter {
         format!("COPY {} ({}) FROM STDIN", self.table, self.names())
     }
 
-    /// The table of the session where rows gather, made where it is missing.
-    pub(crate) fn stage_sql(&self) -> String {
-        format!(
-            "CREATE TEMP TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA; TRUNCATE {}",
-            self.stage.trim_start_matches("pg_temp."),
-            self.names(),
-            self.table,
-            self.stage
-        )
+    /// Makes the table of the session where rows gather, where it is missing, and empties it.
+    pub(crate) fn stage_sql(&self) -> [String; 2] {
+        [
+            format!(
+                "CREATE TEMP TABLE IF NOT EXISTS {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA",
+                self.stage.trim_start_matches("pg_temp."),
+                self.names(),
+                self.table,
+            ),
+            format!("TRUNCATE {}", self.stage),
+        ]
     }
 
     /// COPY into that table; only the key's columns with `keys`.

@@ -12,6 +12,17 @@ use bytes::{BufMut, Bytes};
 /// Lines are sent in messages of about this size.
 pub(crate) const SENT_BYTES: usize = 64 << 10;
 
+/// What a server says to statements that were sent together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It waits for the rows of a copy.
+    Copy,
+    /// A statement was carried out, and touched so many rows.
+    Touched(u64),
+    /// All of them were.
+    Ready,
+}
+
 const COPY_IN: u8 = b'G';
 const COPY_OUT: u8 = b'H';
 
@@ -67,11 +78,15 @@ impl Connection {
         Ok(())
     }
 
+    /// Says that a copy has no more rows.
+    pub(crate) async fn copied_in(&mut self) -> Result<(), WireError> {
+        self.outgoing().put_slice(&[tag::COPY_DONE, 0, 0, 0, 4]);
+        self.flush().await
+    }
+
     /// Ends a copy; says how many rows the server took.
     pub async fn end_copy_in(&mut self) -> Result<u64, WireError> {
-        let out = self.outgoing();
-        out.put_slice(&[tag::COPY_DONE, 0, 0, 0, 4]);
-        self.flush().await?;
+        self.copied_in().await?;
         let mut rows = 0;
         loop {
             match self.checked().await? {
@@ -82,6 +97,27 @@ impl Connection {
                     return Ok(rows);
                 }
                 (other, _) => return Err(unexpected(other, "the end of a copy")),
+            }
+        }
+    }
+
+    /// Sends statements; what they answer is read by [`Connection::answer`] until the server is ready.
+    pub(crate) async fn begin_script(&mut self, sql: &str) -> Result<(), WireError> {
+        self.send_query(sql).await
+    }
+
+    /// What the server says next to statements that were sent together. After an error it is ready.
+    pub(crate) async fn answer(&mut self) -> Result<Answer, WireError> {
+        loop {
+            match self.checked().await? {
+                (COPY_IN, _) => return Ok(Answer::Copy),
+                (tag::COMPLETE, body) => return Ok(Answer::Touched(affected(&body))),
+                (tag::NOTICE | tag::ROWS | tag::ROW | tag::EMPTY, _) => {}
+                (tag::READY, _) => {
+                    self.set_busy(false);
+                    return Ok(Answer::Ready);
+                }
+                (other, _) => return Err(unexpected(other, "an answer")),
             }
         }
     }

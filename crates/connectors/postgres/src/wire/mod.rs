@@ -19,7 +19,7 @@ mod tls;
 
 pub(crate) use connection::Moved;
 pub use connection::{Connection, Rows};
-pub(crate) use copy::SENT_BYTES;
+pub(crate) use copy::{Answer, SENT_BYTES};
 pub use error::{ServerError, WireError};
 pub use replication::{Frame, Pulse, ReplicationStream, StreamOptions, Streaming};
 pub use sign_in::Purpose;
