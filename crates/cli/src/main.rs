@@ -16,7 +16,7 @@ use clap::Parser;
 use std::process::ExitCode;
 use tidewater_core::{Error, Kind, code};
 
-/// One reads and takes apart what comes, another writes.
+/// Threads for many syncs at a time.
 const WORKERS: usize = 2;
 
 fn main() -> ExitCode {
@@ -45,8 +45,7 @@ fn main() -> ExitCode {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     }
     let json = args.json();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    let done = match runtime {
+    let done = match runtime(&args) {
         Ok(runtime) => runtime.block_on(commands::carry_out(args)),
         Err(error) => Err(Error::internal(format!("no event loop can be started: {error}"))),
     };
@@ -57,6 +56,16 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// What the work runs on. For one sync a single thread: what comes wakes the one that goes on with it, and not another
+/// one first. Streams and SQLite's files have threads of their own.
+fn runtime(args: &args::Args) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = match args.command {
+        args::Command::Run(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.worker_threads(WORKERS).enable_all().build()
 }
 
 /// A message about wrong use, as facts: what is wrong, a blank line, and what would be right.
