@@ -4,8 +4,7 @@
 //! Invariant: the server carries out none that stands behind one that it refused.
 
 use crate::text::push_line;
-use crate::wire::Connection;
-use crate::wire::{Answer, SENT_BYTES, WireError};
+use crate::wire::{Answer, Connection, SENT_BYTES, WireError};
 use tidewater_core::apply::Written;
 use tidewater_core::change::Row;
 
@@ -50,6 +49,7 @@ impl<'r> Script<'r> {
 
     /// Adds what the statements touched.
     pub(crate) fn count(&self, touched: &[u64], written: &mut Written) {
+        debug_assert_eq!(self.counts.len(), touched.len(), "each statement answers once");
         for (counts, rows) in self.counts.iter().zip(touched) {
             match counts {
                 Counts::Nothing => {}
@@ -66,7 +66,7 @@ impl<'r> Script<'r> {
 
     /// Sends all of it. Rows are still being written down while the server takes in the first.
     pub(crate) async fn run(&self, connection: &mut Connection) -> Result<Vec<u64>, WireError> {
-        connection.begin_script(&self.sql).await?;
+        connection.send_query(&self.sql).await?;
         let mut touched = Vec::with_capacity(self.counts.len());
         let mut copies = self.copies.iter();
         let mut lines = Vec::new();

@@ -10,7 +10,9 @@ use crate::point::{Point, Within};
 use crate::schema::Details;
 use crate::settings::Settings;
 use crate::shape::{Entry, NoKey, Shape};
-use crate::wire::{Connection, Frame, Pulse, Purpose, ReplicationStream, StreamOptions, Streaming};
+use crate::wire::{
+    Connection, Frame, Pulse, Purpose, ReplicationStream, ServerError, StreamOptions, Streaming, WireError,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,7 +155,15 @@ async fn open(settings: &Settings, env: &Env, wanted: &Wanted) -> Result<Replica
     options.streaming = Streaming::Off;
     options.messages = false;
     let pulse = Pulse::within(settings.network_timeout);
-    connection.start_replication(&wanted.slot, wanted.from.end, &options, pulse).await.map_err(wrong)
+    connection.start_replication(&wanted.slot, wanted.from.end, &options, pulse).await.map_err(|error| match &error {
+        // Somebody took it out since it was looked at: looked at again, its place is lost, and that is mended.
+        WireError::Server(said) if said.sqlstate == ServerError::UNDEFINED_OBJECT => {
+            Error::new(Kind::Unavailable, code::POSITION_LOST, format!("{shown}: {said}"))
+                .meaning("Somebody else took the slot out, and with it the place up to which changes were read.")
+                .remedy("It is made again, and the tables are compared. A running sync does so by itself.")
+        }
+        _ => explain(error, &shown),
+    })
 }
 
 /// What the thread does.

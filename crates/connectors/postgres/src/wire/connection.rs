@@ -147,8 +147,8 @@ impl Connection {
         self.stream.shutdown().await.map_err(WireError::io("closing the connection"))
     }
 
-    /// Sends statements, after what is left of an answer that nobody read to its end.
-    pub(super) async fn send_query(&mut self, sql: &str) -> Result<(), WireError> {
+    /// Sends statements, after what is left of an answer that nobody read to its end. Whoever calls reads what they answer.
+    pub(crate) async fn send_query(&mut self, sql: &str) -> Result<(), WireError> {
         while self.is_busy {
             self.is_busy = self.message_or_error().await?.tag != tag::READY;
         }

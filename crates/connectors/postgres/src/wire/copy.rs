@@ -101,12 +101,7 @@ impl Connection {
         }
     }
 
-    /// Sends statements; what they answer is read by [`Connection::answer`] until the server is ready.
-    pub(crate) async fn begin_script(&mut self, sql: &str) -> Result<(), WireError> {
-        self.send_query(sql).await
-    }
-
-    /// What the server says next to statements that were sent together. After an error it is ready.
+    /// What the server says next to statements that were sent together, until it is ready; after an error it is.
     pub(crate) async fn answer(&mut self) -> Result<Answer, WireError> {
         loop {
             match self.checked().await? {

@@ -47,14 +47,17 @@ fn a_slot_that_is_dropped_under_a_watcher_is_made_again() {
     };
     shop(&server, "INSERT INTO t VALUES (1000, 'before')");
     arrived(1000);
-    until(|| {
-        // The watcher is quick to come back, so both happen in one statement, or are tried again.
-        let sql = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active; \
-                   SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots";
-        server.execute_in("shop", sql).is_ok()
-    });
-    shop(&server, "INSERT INTO t VALUES (1001, 'after'); DELETE FROM t WHERE id = 3");
-    arrived(1001);
+    // Now and then that is between two looks of the watcher's: at the slot, and at where to read on.
+    for id in 1001..1006 {
+        until(|| {
+            // The watcher is quick to come back, so both happen in one statement, or are tried again.
+            let sql = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active; \
+                       SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots";
+            server.execute_in("shop", sql).is_ok()
+        });
+        shop(&server, &format!("INSERT INTO t VALUES ({id}, 'after'); DELETE FROM t WHERE id = {}", id - 1000));
+        arrived(id);
+    }
     stop();
     assert_eq!(sync(&server).compared, 0);
 }

@@ -1,6 +1,6 @@
 //! What has gone wrong for others: each by name.
 
-use super::given::{End, Pair, block_on, server};
+use super::given::{End, Pair, block_on, server, until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tidewater_core::change::{Filter, Pattern, Scope, TableScope};
@@ -248,13 +248,11 @@ fn a_slot_that_is_gone_is_noticed_and_only_what_differs_is_sent() {
         )
         .unwrap();
     sync(&pair(&server));
-    server
-        .execute_in(
-            "shop",
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots; \
-         UPDATE t SET a = 'b' WHERE id = 7; DELETE FROM t WHERE id = 8; INSERT INTO t VALUES (9000, 'c')",
-        )
-        .unwrap();
+    // The server takes a moment to notice that nobody reads it any more.
+    let dropped = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots";
+    until(|| server.execute_in("shop", dropped).is_ok());
+    let changed = "UPDATE t SET a = 'b' WHERE id = 7; DELETE FROM t WHERE id = 8; INSERT INTO t VALUES (9000, 'c')";
+    server.execute_in("shop", changed).unwrap();
     let report = sync(&pair(&server));
     assert_eq!((report.compared, report.mended, report.removed), (5000, 2, 1), "{report:?}");
     assert!(report.notices.iter().any(|notice| notice.contains("replication slot is gone")), "{report:?}");
