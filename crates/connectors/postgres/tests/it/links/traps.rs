@@ -260,6 +260,29 @@ fn a_slot_that_is_gone_is_noticed_and_only_what_differs_is_sent() {
 }
 
 #[test]
+fn nothing_is_written_where_another_place_is_stored_than_was_stored_last() {
+    let server = server(Release::Debian);
+    server.execute_in("shop", "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1)").unwrap();
+    sync(&pair(&server));
+    let till = |sql: &str| server.execute_in("till", sql).unwrap().trim().to_owned();
+    let stored = "SELECT position FROM tidewater.link";
+    let earlier = till(stored);
+    let stop = pair(&server).watching();
+    let written = |id: u32| {
+        server.execute_in("shop", &format!("INSERT INTO t VALUES ({id})")).unwrap();
+        until(|| till(&format!("SELECT count(*) FROM t WHERE id = {id}")) == "1");
+    };
+    written(2);
+    until(|| till(stored) != earlier);
+    // As another one that went on from there would leave it.
+    till(&format!("UPDATE tidewater.link SET position = '{earlier}'"));
+    written(3);
+    until(|| till(stored) != earlier);
+    stop();
+    same(&server, "t");
+}
+
+#[test]
 fn a_run_that_ends_leaves_no_slot_behind_unless_asked() {
     let server = server(Release::Debian);
     server.execute_in("shop", "CREATE TABLE t(id int PRIMARY KEY)").unwrap();
