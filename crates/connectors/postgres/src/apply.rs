@@ -17,7 +17,7 @@ use tidewater_core::change::{Change, Key, Op, Row, Value};
 use tidewater_core::transport::{Batch, Mode, Progress};
 use tidewater_core::{Error, Kind, Result, code};
 
-/// Up to so many rows go as literals: a COPY costs two more round trips.
+/// Up to so many rows go as literals: a COPY costs a round trip, and a table beside.
 const LITERALS_MAX: usize = 40;
 
 /// What a progress that does not follow what is stored is refused with.
